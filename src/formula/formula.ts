@@ -1,0 +1,32 @@
+import type { OutputDType } from "../dtypes/dtype.js";
+import type { MaskNode, ValueNode } from "./nodes.js";
+
+/**
+ * What is to be computed for one tensor: a result element by element, and numbers about the whole.
+ * This is what methods produce, `reference` evaluates, and `lower` cuts into passes for the compiler.
+ */
+export interface Formula {
+  /** The result and the type it is rounded to, once, at the end. Absent where only the numbers are wanted. */
+  readonly output?: { readonly node: ValueNode; readonly dtype: OutputDType } | undefined;
+  /** Uniform values by name. */
+  readonly report: ReadonlyMap<string, ValueNode>;
+  /** Elements at which evaluation stops, with the reason. */
+  readonly refuse: readonly { readonly when: MaskNode; readonly what: string; readonly hint?: string | undefined }[];
+  /** Bounds on uniform values, checked when the tensor is done. */
+  readonly limits: readonly {
+    readonly value: ValueNode;
+    readonly atMost: ValueNode;
+    readonly what: string;
+    readonly hint?: string | undefined;
+  }[];
+}
+
+/** The type in which elements are computed: that of the WASM lanes. */
+export type Precision = "F32" | "F64";
+
+/** The inputs of one tensor by slot, and its parameters by name. */
+export interface Environment {
+  readonly inputs: ReadonlyMap<string, Float64Array>;
+  readonly parameters: ReadonlyMap<string, number>;
+  readonly elements: number;
+}
