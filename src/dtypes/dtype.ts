@@ -20,6 +20,8 @@ export const DTYPES = {
   BOOL: { bits: 8, float: false },
   // Carried over as they are, never computed with.
   C64: { bits: 64, float: false },
+  F8_E4M3FNUZ: { bits: 8, float: false },
+  F8_E5M2FNUZ: { bits: 8, float: false },
   F8_E8M0: { bits: 8, float: false },
   F6_E2M3: { bits: 6, float: false },
   F6_E3M2: { bits: 6, float: false },

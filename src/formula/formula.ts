@@ -11,22 +11,25 @@ export interface Formula {
   /** Uniform values by name. */
   readonly report: ReadonlyMap<string, ValueNode>;
   /** Elements at which evaluation stops, with the reason. */
-  readonly refuse: readonly { readonly when: MaskNode; readonly what: string; readonly hint?: string | undefined }[];
+  readonly refuse: readonly ElementRefusal[];
   /** Bounds on uniform values, checked when the tensor is done. */
-  readonly limits: readonly {
-    readonly value: ValueNode;
-    readonly atMost: ValueNode;
-    readonly what: string;
-    readonly hint?: string | undefined;
-  }[];
+  readonly limits: readonly UniformLimit[];
+}
+
+export interface ElementRefusal {
+  readonly when: MaskNode;
+  readonly what: string;
+  readonly hint?: string | undefined;
+  /** The input to blame, where it is one. */
+  readonly slot?: string | undefined;
+}
+
+export interface UniformLimit {
+  readonly value: ValueNode;
+  readonly atMost: ValueNode;
+  readonly what: string;
+  readonly hint?: string | undefined;
 }
 
 /** The type in which elements are computed: that of the WASM lanes. */
 export type Precision = "F32" | "F64";
-
-/** The inputs of one tensor by slot, and its parameters by name. */
-export interface Environment {
-  readonly inputs: ReadonlyMap<string, Float64Array>;
-  readonly parameters: ReadonlyMap<string, number>;
-  readonly elements: number;
-}

@@ -16,16 +16,31 @@ export type ValueNode =
   | { readonly kind: "elements" }
   | { readonly kind: "unary"; readonly op: UnaryOp; readonly x: ValueNode }
   | { readonly kind: "binary"; readonly op: BinaryOp; readonly x: ValueNode; readonly y: ValueNode }
-  | { readonly kind: "select"; readonly when: MaskNode; readonly then: ValueNode; readonly otherwise: ValueNode }
+  | {
+      readonly kind: "select";
+      readonly when: MaskNode;
+      readonly then: ValueNode;
+      readonly otherwise: ValueNode;
+    }
   | { readonly kind: "round"; readonly dtype: OutputDType; readonly x: ValueNode }
   | { readonly kind: "reduce"; readonly op: ReduceOp; readonly x: ValueNode }
   | { readonly kind: "count"; readonly x: MaskNode };
 
 export type MaskNode =
-  | { readonly kind: "compare"; readonly op: CompareOp; readonly x: ValueNode; readonly y: ValueNode }
+  | {
+      readonly kind: "compare";
+      readonly op: CompareOp;
+      readonly x: ValueNode;
+      readonly y: ValueNode;
+    }
   | { readonly kind: "finite"; readonly x: ValueNode }
   | { readonly kind: "not"; readonly x: MaskNode }
-  | { readonly kind: "logic"; readonly op: "and" | "or"; readonly x: MaskNode; readonly y: MaskNode }
+  | {
+      readonly kind: "logic";
+      readonly op: "and" | "or";
+      readonly x: MaskNode;
+      readonly y: MaskNode;
+    }
   /** The first `limit` true elements of `x` in the order of memory. */
   | { readonly kind: "first"; readonly x: MaskNode; readonly limit: ValueNode }
   /** The `count` elements of `x` with the largest magnitude; among equals the first in memory. */
@@ -40,7 +55,14 @@ export type CompareOp = "less" | "lessOrEqual" | "equal";
 /** `sum` accumulates in float64. `min` and `max` ignore the sign of zero; of NaN they give NaN. */
 export type ReduceOp = "sum" | "min" | "max";
 
-const MASK_KINDS: ReadonlySet<Node["kind"]> = new Set(["compare", "finite", "not", "logic", "first", "largest"]);
+const MASK_KINDS: ReadonlySet<Node["kind"]> = new Set([
+  "compare",
+  "finite",
+  "not",
+  "logic",
+  "first",
+  "largest",
+]);
 
 export function isMaskNode(node: Node): node is MaskNode {
   return MASK_KINDS.has(node.kind);
@@ -190,7 +212,12 @@ export class Mask {
   }
   /** `then` where the mask is true, `otherwise` elsewhere. The other branch is evaluated too, and its value dropped. */
   choose(then: Operand, otherwise: Operand): Value {
-    return new Value({ kind: "select", when: this.node, then: nodeOf(then), otherwise: nodeOf(otherwise) });
+    return new Value({
+      kind: "select",
+      when: this.node,
+      then: nodeOf(then),
+      otherwise: nodeOf(otherwise),
+    });
   }
 }
 
@@ -225,5 +252,7 @@ export const largest = (x: Value, limit: Operand): Mask =>
 /** Σ of the values; 0 of none. */
 export function total(values: readonly Value[]): Value {
   const [first, ...rest] = values;
-  return first === undefined ? constant(0) : rest.reduce((sumSoFar, value) => sumSoFar.plus(value), first);
+  return first === undefined
+    ? constant(0)
+    : rest.reduce((sumSoFar, value) => sumSoFar.plus(value), first);
 }

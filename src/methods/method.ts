@@ -7,7 +7,10 @@ import type { Mask, Parameter, Value } from "../formula/nodes.js";
  * A formula is evaluated for every element of every floating-point tensor. It is called once per tensor, with that tensor's parameters,
  * and gives back a graph; nothing in it touches data.
  */
-export interface Method<Parameters extends ParameterSpecs = ParameterSpecs, N extends Needs = Needs> {
+export interface Method<
+  Parameters extends ParameterSpecs = ParameterSpecs,
+  N extends Needs = Needs,
+> {
   /** As written in recipes. */
   readonly name: string;
   /** One sentence for help texts. */
@@ -20,7 +23,11 @@ export interface Method<Parameters extends ParameterSpecs = ParameterSpecs, N ex
   readonly parameters: Parameters;
   /** What can be refused from the parameters of one tensor alone (weights that cancel): throw a PlanError. */
   check?(parameters: ResolvedNumbers): void;
-  merge(inputs: MergeInputs<Parameters, N>, parameters: GlobalValues<Parameters>, context: MergeContext): MergeFormula;
+  merge(
+    inputs: MergeInputs<Parameters, N>,
+    parameters: GlobalValues<Parameters>,
+    context: MergeContext,
+  ): MergeFormula;
   /** A merge worked out by hand, checked by the tests and shown in the documentation. */
   readonly example: WorkedExample;
   /** Names of laws in `test/methods/laws.ts` that hold for this method. */
@@ -90,7 +97,9 @@ export interface ModelInputs<N extends Needs = Needs> {
   /** θₜ */
   readonly theta: Value;
   /** Hₜ = sₜ·Fₜ */
-  readonly curvature: N["curvature"] extends "models" | "models and base" ? Value : undefined;
+  readonly curvature: N["curvature"] extends "models" | "models and base"
+    ? Value
+    : Value | undefined;
 }
 
 export interface MergeContext {
@@ -142,7 +151,9 @@ export interface WorkedExample {
  * Lets the formula see exactly what it declared to need and to take, by name and type, and forgets those types again:
  * callers hand over what `needs` and `parameters` say, checked by `instantiate`.
  */
-export function defineMethod<const P extends ParameterSpecs, const N extends Needs>(method: Method<P, N>): Method {
+export function defineMethod<const P extends ParameterSpecs, const N extends Needs>(
+  method: Method<P, N>,
+): Method {
   // The one place where the declared needs are trusted: `instantiate` checks them before it calls `merge`.
   return method as unknown as Method;
 }

@@ -1,0 +1,143 @@
+/**
+ * JSON as file headers need it: a key given twice is an error, a key such as "__proto__" is a key like any other, and
+ * integers keep every digit.
+ */
+export type JsonValue =
+  | null
+  | boolean
+  | string
+  /** Written with a fraction or an exponent. */
+  | number
+  /** Written as digits alone. */
+  | bigint
+  | readonly JsonValue[]
+  | ReadonlyMap<string, JsonValue>;
+
+/** Where a text stops being JSON; readers turn it into an error that names the file. */
+export class JsonError extends Error {
+  override readonly name = "JsonError";
+  constructor(message: string, position: number) {
+    super(`${message} at character ${position}`);
+  }
+}
+
+/** Headers nest three deep; this only bounds what a hostile one can do to the call stack. */
+const MAX_DEPTH = 100;
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+// A run of plain characters, an escape, or the closing quote: control characters and lone backslashes match nothing.
+// oxlint-disable-next-line no-control-regex
+const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const LITERALS: readonly (readonly [string, JsonValue])[] = [
+  ["true", true],
+  ["false", false],
+  ["null", null],
+];
+
+/** @throws JsonError where the text is no JSON, or gives a key twice. */
+export function parseJson(text: string): JsonValue {
+  let at = 0;
+
+  const skipSpace = () => {
+    for (;;) {
+      const code = text.charCodeAt(at);
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+      at++;
+    }
+  };
+
+  const take = (character: string): boolean => {
+    skipSpace();
+    if (text[at] !== character) return false;
+    at++;
+    return true;
+  };
+
+  const expect = (character: string) => {
+    if (!take(character)) throw new JsonError(`expected ${character}`, at);
+  };
+
+  const match = (pattern: RegExp): string | undefined => {
+    pattern.lastIndex = at;
+    const found = pattern.exec(text)?.[0];
+    if (found !== undefined) at += found.length;
+    return found;
+  };
+
+  const string = (): string => {
+    skipSpace();
+    const start = at;
+    const quoted = match(STRING);
+    if (quoted === undefined) throw new JsonError("expected a string", at);
+    const value: unknown = quoted.includes("\\") ? JSON.parse(quoted) : quoted.slice(1, -1);
+    if (typeof value !== "string" || LONE_SURROGATE.test(value)) {
+      throw new JsonError("a string with half a surrogate pair", start);
+    }
+    return value;
+  };
+
+  const value = (depth: number): JsonValue => {
+    if (depth > MAX_DEPTH) throw new JsonError(`nested more than ${MAX_DEPTH} deep`, at);
+    if (take("{")) return object(depth);
+    if (take("[")) return array(depth);
+    if (text[at] === '"') return string();
+    const number = match(NUMBER);
+    if (number !== undefined) return /^-?\d+$/.test(number) ? integer(number) : Number(number);
+    for (const [word, meaning] of LITERALS) {
+      if (text.startsWith(word, at)) {
+        at += word.length;
+        return meaning;
+      }
+    }
+    throw new JsonError("expected a value", at);
+  };
+
+  const integer = (digits: string): bigint => {
+    // No header has integers this long, and BigInt takes quadratic time to read them.
+    if (digits.length > 1000) throw new JsonError("an integer of more than 1000 digits", at);
+    return BigInt(digits);
+  };
+
+  const object = (depth: number): ReadonlyMap<string, JsonValue> => {
+    const members = new Map<string, JsonValue>();
+    if (take("}")) return members;
+    do {
+      skipSpace();
+      const start = at;
+      const key = string();
+      if (members.has(key)) throw new JsonError(`the key ${JSON.stringify(key)} twice`, start);
+      expect(":");
+      members.set(key, value(depth + 1));
+    } while (take(","));
+    expect("}");
+    return members;
+  };
+
+  const array = (depth: number): readonly JsonValue[] => {
+    const items: JsonValue[] = [];
+    if (take("]")) return items;
+    do items.push(value(depth + 1));
+    while (take(","));
+    expect("]");
+    return items;
+  };
+
+  const result = value(0);
+  skipSpace();
+  if (at < text.length) throw new JsonError("more text after the end", at);
+  return result;
+}
+
+/** For messages: what kind of JSON this is, with the value where it is short. */
+export function describeJson(value: JsonValue | undefined): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  if (typeof value === "string") return quote(value);
+  if (typeof value === "object") return value instanceof Map ? "an object" : "an array";
+  return String(value).slice(0, 80);
+}
+
+/** A name out of a file, quoted and shortened for a message. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+}
