@@ -24,9 +24,6 @@ export class JsonError extends Error {
 /** Headers nest three deep; this only bounds what a hostile one can do to the call stack. */
 const MAX_DEPTH = 100;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-// A run of plain characters, an escape, or the closing quote: control characters and lone backslashes match nothing.
-// oxlint-disable-next-line no-control-regex
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const LITERALS: readonly (readonly [string, JsonValue])[] = [
   ["true", true],
@@ -57,22 +54,18 @@ export function parseJson(text: string): JsonValue {
     if (!take(character)) throw new JsonError(`expected ${character}`, at);
   };
 
-  const match = (pattern: RegExp): string | undefined => {
-    pattern.lastIndex = at;
-    const found = pattern.exec(text)?.[0];
-    if (found !== undefined) at += found.length;
-    return found;
-  };
-
   const string = (): string => {
     skipSpace();
     const start = at;
-    const quoted = match(STRING);
-    if (quoted === undefined) throw new JsonError("expected a string", at);
-    const value: unknown = quoted.includes("\\") ? JSON.parse(quoted) : quoted.slice(1, -1);
-    if (typeof value !== "string" || LONE_SURROGATE.test(value)) {
-      throw new JsonError("a string with half a surrogate pair", start);
+    if (text[at] !== '"') throw new JsonError("expected a string", at);
+    let end = at + 1;
+    while (text[end] !== '"') {
+      if (end >= text.length) throw new JsonError("a string without an end", start);
+      end += text[end] === "\\" ? 2 : 1;
     }
+    at = end + 1;
+    const value = unquote(text.slice(start, at));
+    if (value === undefined) throw new JsonError("a malformed string", start);
     return value;
   };
 
@@ -81,8 +74,12 @@ export function parseJson(text: string): JsonValue {
     if (take("{")) return object(depth);
     if (take("[")) return array(depth);
     if (text[at] === '"') return string();
-    const number = match(NUMBER);
-    if (number !== undefined) return /^-?\d+$/.test(number) ? integer(number) : Number(number);
+    NUMBER.lastIndex = at;
+    const number = NUMBER.exec(text)?.[0];
+    if (number !== undefined) {
+      at += number.length;
+      return /^-?\d+$/.test(number) ? integer(number) : Number(number);
+    }
     for (const [word, meaning] of LITERALS) {
       if (text.startsWith(word, at)) {
         at += word.length;
@@ -126,6 +123,16 @@ export function parseJson(text: string): JsonValue {
   skipSpace();
   if (at < text.length) throw new JsonError("more text after the end", at);
   return result;
+}
+
+/** The text of a quoted string; undefined where it is malformed or holds half a surrogate pair, which no UTF-8 can carry. */
+function unquote(quoted: string): string | undefined {
+  try {
+    const value: unknown = JSON.parse(quoted);
+    return typeof value === "string" && !LONE_SURROGATE.test(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** For messages: what kind of JSON this is, with the value where it is short. */

@@ -1,0 +1,94 @@
+import { resolve } from "node:path";
+import { openFile } from "../bytes/file.js";
+import { readBytes } from "../bytes/read.js";
+import type { ByteSource } from "../bytes/source.js";
+import { CheckpointError } from "../errors.js";
+import type { Checkpoint } from "./checkpoint.js";
+import { openPytorch } from "./pytorch.js";
+import { readSafetensors } from "./safetensors.js";
+
+/** Enough for every signature: that of a tar file stands at byte 257. */
+const HEAD_BYTES = 512;
+
+/** What a file is, by its first bytes. */
+type FileKind =
+  | { readonly format: "safetensors" | "pytorch" }
+  | { readonly refusal: string; readonly hint?: string | undefined };
+
+/**
+ * Opens one checkpoint file, told by its content: safetensors, or PyTorch (zip or legacy).
+ * @throws CheckpointError, PickleError or TruncatedError, naming the file and, where there is one, the tensor.
+ */
+export async function openCheckpointFile(path: string): Promise<Checkpoint> {
+  const source = openFile(path);
+  try {
+    return await openCheckpointSource(source, resolve(path));
+  } catch (error) {
+    source.close();
+    throw error;
+  }
+}
+
+/** The same over any source; `path` is what the checkpoint calls itself. The checkpoint closes the source. */
+export async function openCheckpointSource(source: ByteSource, path: string): Promise<Checkpoint> {
+  const head = readBytes(source, 0, Math.min(source.size, HEAD_BYTES));
+  const kind = fileKind(head, source.name);
+  if ("refusal" in kind) {
+    throw new CheckpointError({
+      what: kind.refusal,
+      where: source.name,
+      expected: "a safetensors or PyTorch checkpoint",
+      hint: kind.hint,
+    });
+  }
+  const content =
+    kind.format === "safetensors"
+      ? { ...readSafetensors(source), aliases: new Map<string, string>() }
+      : await openPytorch(source);
+  return {
+    path,
+    format: kind.format,
+    tensors: content.tensors,
+    aliases: content.aliases,
+    metadata: content.metadata,
+    files: [path],
+    close: () => source.close(),
+  };
+}
+
+function fileKind(head: Uint8Array, name: string): FileKind {
+  const text = Buffer.from(head).toString("latin1");
+  if (head.length === 0) {
+    return { refusal: "the file is empty", hint: "download or copy it again" };
+  }
+  const isPickle = head[0] === 0x80 && (head[1] ?? 6) <= 5;
+  if (text.startsWith("PK\x03\x04") || text.startsWith("PK\x05\x06") || isPickle) {
+    // A pickle's first bytes, read as a safetensors length, only fit a real header where its JSON follows.
+    return { format: text[8] === "{" ? "safetensors" : "pytorch" };
+  }
+  if (text.startsWith("GGUF")) {
+    return {
+      refusal: "a GGUF file, whose weights are quantised",
+      hint: "use the checkpoint that it was made from",
+    };
+  }
+  if (text.startsWith("version https://git-lfs")) {
+    return {
+      refusal: "a Git LFS pointer, not the file itself",
+      hint: "fetch the file with: git lfs pull",
+    };
+  }
+  if (text.startsWith("\x89HDF")) return { refusal: "an HDF5 file, as Keras writes" };
+  if (text.slice(257, 262) === "ustar") {
+    return {
+      refusal: "a tar archive, the format of PyTorch before 0.1.10",
+      hint: "load it with an old PyTorch and save it again",
+    };
+  }
+  if (text[8] === "{" || name.endsWith(".safetensors")) return { format: "safetensors" };
+  // Pickle protocols 0 and 1 have no signature: torch.save begins with its magic number as digits.
+  if (text.startsWith("L1195470370")) return { format: "pytorch" };
+  return {
+    refusal: `neither a safetensors nor a PyTorch file: it begins ${Buffer.from(head.subarray(0, 8)).toString("hex")}`,
+  };
+}

@@ -1,0 +1,96 @@
+import { readdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { CheckpointError } from "../errors.js";
+import type { Checkpoint } from "./checkpoint.js";
+import { openCheckpointFile } from "./open-file.js";
+import { openSharded } from "./sharded.js";
+
+/** The names that Hugging Face libraries write, in the order in which they look for them. */
+const STANDARD_NAMES = [
+  "model.safetensors",
+  "model.safetensors.index.json",
+  "pytorch_model.bin",
+  "pytorch_model.bin.index.json",
+  "diffusion_pytorch_model.safetensors",
+  "diffusion_pytorch_model.safetensors.index.json",
+  "diffusion_pytorch_model.bin",
+  "diffusion_pytorch_model.bin.index.json",
+];
+const INDEX_SUFFIX = ".index.json";
+/** What stands beside weights and is none: curvatures, adapters, and the state of a training run. */
+const NOT_WEIGHTS = /^(fisher.*|adapter_model)\.safetensors$|^adapter_model\.bin$/;
+const TRAINING_STATE = /^(optimizer|scheduler|training_args|rng_state|random_states|scaler)/;
+const ADAPTER = /^adapter_(model\.(safetensors|bin)|config\.json)$/;
+
+/**
+ * Opens a checkpoint: a safetensors or PyTorch file, an index of shards, or a folder that holds one of these.
+ *
+ * In a folder the standard names come first: model.safetensors, its index, pytorch_model.bin, its index, and the same of
+ * diffusion_pytorch_model. Without any of them, the only *.safetensors file, else the only *.bin, *.pt or *.pth file;
+ * Fishers, adapters and the state of a training run are passed over.
+ *
+ * Only headers are read; every tensor's range is checked against its file. Call `close` when done.
+ * @throws CheckpointError, PickleError or TruncatedError, naming the file and, where there is one, the tensor.
+ */
+export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) throw missing(path);
+  const absolute = resolve(path);
+  const file = stat.isDirectory() ? join(absolute, weightsFile(absolute)) : absolute;
+  const checkpoint = file.endsWith(INDEX_SUFFIX)
+    ? await openSharded(file, openCheckpointFile)
+    : await openCheckpointFile(file);
+  return { ...checkpoint, path };
+}
+
+function weightsFile(folder: string): string {
+  const names = readdirSync(folder).sort();
+  const standard = STANDARD_NAMES.find((name) => names.includes(name));
+  if (standard !== undefined) return standard;
+
+  const weights = names.filter((name) => !NOT_WEIGHTS.test(name) && !TRAINING_STATE.test(name));
+  const safetensors = weights.filter((name) => name.endsWith(".safetensors"));
+  const candidates =
+    safetensors.length > 0 ? safetensors : weights.filter((name) => /\.(bin|pt|pth)$/.test(name));
+  const [only] = candidates;
+  if (only !== undefined && candidates.length === 1) return only;
+  if (candidates.length > 1) {
+    throw new CheckpointError({
+      what: "several files could be the weights",
+      where: folder,
+      got: listing(candidates),
+      expected: `one file, or one of the standard names such as ${STANDARD_NAMES.slice(0, 2).join(" or ")}`,
+      hint: "name the file itself instead of the folder",
+    });
+  }
+  if (names.some((name) => ADAPTER.test(name))) {
+    throw new CheckpointError({
+      what: "the folder holds an adapter without the weights of its base, and adapters are not supported yet",
+      where: folder,
+      got: listing(names),
+      hint: "merge the adapter into its base model first and use that folder",
+    });
+  }
+  throw new CheckpointError({
+    what: "no weights in this folder",
+    where: folder,
+    got: names.length === 0 ? "an empty folder" : listing(names),
+    expected: "model.safetensors, pytorch_model.bin, or an index of shards",
+  });
+}
+
+function missing(path: string): CheckpointError {
+  const looksLikeHubId = /^[\w.-]+\/[\w.-]+$/.test(path) && !path.startsWith(".");
+  return new CheckpointError({
+    what: "no such file or folder",
+    where: path,
+    hint: looksLikeHubId
+      ? `a model on the Hugging Face hub has to be downloaded first: hf download ${path} --local-dir ${path}`
+      : "check the path",
+  });
+}
+
+function listing(names: readonly string[]): string {
+  const shown = names.slice(0, 20).join(", ");
+  return names.length > 20 ? `${shown}, and ${names.length - 20} more` : shown;
+}

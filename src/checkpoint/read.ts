@@ -1,0 +1,251 @@
+import type { ByteSource } from "../bytes/source.js";
+import { DTYPES, byteLength, type DType } from "../dtypes/dtype.js";
+import { CheckpointError } from "../errors.js";
+import { quote } from "./json.js";
+
+/**
+ * As much of a tensor entry as reading takes. Apart from `source`, plain data: a worker thread gets these fields by
+ * message and makes the source again with `fileSource({ name, size, fd })`.
+ */
+export interface TensorLocation {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly elements: number;
+  readonly source: ByteSource;
+  readonly begin: number;
+  readonly strides?: readonly number[] | undefined;
+}
+
+/** Wanted elements closer together than this are fetched by one read, bytes between them included. */
+const GAP_BYTES = 4096;
+/** The most that a gathering read holds at a time. */
+const WINDOW_BYTES = 1 << 20;
+
+/**
+ * All elements, in row-major order, little-endian.
+ * @throws TruncatedError where the file ends before. @throws CheckpointError where the tensor does not fit one array.
+ */
+export function readTensor(tensor: TensorLocation): Uint8Array {
+  const size = byteLength(tensor.dtype, tensor.elements);
+  let target: Uint8Array;
+  try {
+    target = new Uint8Array(size);
+  } catch {
+    throw new CheckpointError({
+      what: "a tensor is too large to be read in one piece",
+      where: `${tensor.source.name}, tensor ${quote(tensor.name)}`,
+      got: `${size} bytes`,
+    });
+  }
+  readElements(tensor, 0, tensor.elements, target);
+  return target;
+}
+
+/**
+ * Fills `target` with the elements `first` to `first + count − 1`, counted in row-major order.
+ * A contiguous tensor takes one exact read. A strided one is gathered in bounded memory: elements that lie close together
+ * come by one read of at most a megabyte, and whole rows straight into the target.
+ * @throws RangeError where the range is outside the tensor or no whole number of bytes, or the target has another size.
+ * @throws TruncatedError where the file ends before.
+ */
+export function readElements(
+  tensor: TensorLocation,
+  first: number,
+  count: number,
+  target: Uint8Array,
+): void {
+  const { dtype, source, begin, strides } = tensor;
+  const offset = byteLength(dtype, first);
+  const size = byteLength(dtype, count);
+  if (first < 0 || count < 0 || first + count > tensor.elements) {
+    throw new RangeError(
+      `elements ${first} to ${first + count} of ${tensor.name}, which has ${tensor.elements}`,
+    );
+  }
+  if (!Number.isInteger(offset) || !Number.isInteger(size) || target.length !== size) {
+    throw new RangeError(`${count} ${dtype} elements do not fill ${target.length} bytes`);
+  }
+  if (count === 0) return;
+  if (strides === undefined) {
+    source.readInto(target, begin + offset);
+    return;
+  }
+  const gather = new Gather(source, begin, DTYPES[dtype].bits / 8, target);
+  for (const box of boxes(tensor.shape, strides, first, first + count)) gather.copy(box);
+}
+
+/** One axis of a box: `extent` steps of so many elements each, in the storage and in the target. */
+interface Axis {
+  readonly extent: number;
+  readonly stride: number;
+  readonly step: number;
+}
+
+/** A rectangle of elements: where its first stands in the storage and in the target, and its axes. */
+interface Box {
+  readonly storage: number;
+  readonly target: number;
+  readonly axes: readonly Axis[];
+}
+
+/** A range of row-major positions as rectangles: at most two for each axis and one more. */
+function* boxes(
+  shape: readonly number[],
+  strides: readonly number[],
+  first: number,
+  end: number,
+): Generator<Box> {
+  const steps: number[] = [];
+  let block = 1;
+  for (const extent of shape.toReversed()) {
+    steps.unshift(block);
+    block *= extent;
+  }
+  const axes = shape.map((extent, k): Axis => ({
+    extent,
+    stride: strides[k] ?? 0,
+    step: steps[k] ?? 1,
+  }));
+
+  /** The positions `from` to `to` of the subtensor over the axes from `k` on, whose first element stands at `storage`. */
+  function* split(
+    k: number,
+    storage: number,
+    from: number,
+    to: number,
+    target: number,
+  ): Generator<Box> {
+    const axis = axes[k];
+    if (axis === undefined) {
+      yield { storage, target, axes: [] };
+      return;
+    }
+    const { stride, step } = axis;
+    let row = Math.floor(from / step);
+    const lastRow = Math.floor(to / step);
+    const head = from - row * step;
+    const tail = to - lastRow * step;
+    if (row === lastRow) {
+      yield* split(k + 1, storage + row * stride, head, tail, target);
+      return;
+    }
+    let at = target;
+    if (head > 0) {
+      yield* split(k + 1, storage + row * stride, head, step, at);
+      at += step - head;
+      row++;
+    }
+    if (row < lastRow) {
+      const extent = lastRow - row;
+      yield {
+        storage: storage + row * stride,
+        target: at,
+        axes: [{ extent, stride, step }, ...axes.slice(k + 1)],
+      };
+      at += extent * step;
+    }
+    if (tail > 0) yield* split(k + 1, storage + lastRow * stride, 0, tail, at);
+  }
+
+  yield* split(0, 0, first, end, 0);
+}
+
+/** Copies boxes from a source to a target, through one window of the source at a time. */
+class Gather {
+  readonly #source: ByteSource;
+  readonly #begin: number;
+  readonly #width: number;
+  readonly #target: Uint8Array;
+  #buffer: Uint8Array = new Uint8Array(0);
+  /** The bytes of the storage that the buffer holds. */
+  #windowBegin = 0;
+  #windowEnd = 0;
+
+  constructor(source: ByteSource, begin: number, width: number, target: Uint8Array) {
+    this.#source = source;
+    this.#begin = begin;
+    this.#width = width;
+    this.#target = target;
+  }
+
+  copy(box: Box): void {
+    const axes = storageOrder(box.axes);
+    // The innermost axes whose elements lie close together make up one run; the axes before enumerate the runs.
+    let runBytes = this.#width;
+    let runAxes = 0;
+    for (const { extent, stride } of axes.toReversed()) {
+      if (stride * this.#width - runBytes > GAP_BYTES) break;
+      runBytes += (extent - 1) * stride * this.#width;
+      runAxes++;
+    }
+    const outer = axes.slice(0, axes.length - runAxes);
+    const inner = axes.slice(axes.length - runAxes);
+    const row = inner.at(-1);
+    const isRow = inner.length === 1 && row?.stride === 1 && row.step === 1;
+    walk(outer, 0, box.storage, box.target, (storage, target) => {
+      const offset = storage * this.#width;
+      if (isRow) this.#readRow(offset, target * this.#width, runBytes);
+      else {
+        const end = offset + runBytes;
+        walk(inner, 0, storage, target, (from, to) => this.#copyElement(from, to, end));
+      }
+    });
+  }
+
+  #readRow(offset: number, target: number, length: number): void {
+    this.#source.readInto(this.#target.subarray(target, target + length), this.#begin + offset);
+  }
+
+  #copyElement(element: number, position: number, runEnd: number): void {
+    const width = this.#width;
+    const offset = element * width;
+    if (offset < this.#windowBegin || offset + width > this.#windowEnd)
+      this.#moveWindow(offset, runEnd);
+    const from = offset - this.#windowBegin;
+    const to = position * width;
+    for (let i = 0; i < width; i++) this.#target[to + i] = this.#buffer[from + i] ?? 0;
+  }
+
+  #moveWindow(offset: number, runEnd: number): void {
+    const length = Math.min(runEnd - offset, WINDOW_BYTES);
+    if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
+    this.#source.readInto(this.#buffer.subarray(0, length), this.#begin + offset);
+    this.#windowBegin = offset;
+    this.#windowEnd = offset + length;
+  }
+}
+
+/** The axes by falling stride, so that a walk goes forward through the storage; axes that continue one another become one. */
+function storageOrder(axes: readonly Axis[]): Axis[] {
+  const sorted = axes.filter(({ extent }) => extent > 1).sort((a, b) => b.stride - a.stride);
+  const merged: Axis[] = [];
+  for (const axis of sorted) {
+    const before = merged.at(-1);
+    const continues =
+      before !== undefined &&
+      before.stride === axis.stride * axis.extent &&
+      before.step === axis.step * axis.extent;
+    if (continues) merged.pop();
+    merged.push(continues ? { ...axis, extent: axis.extent * before.extent } : axis);
+  }
+  return merged;
+}
+
+/** Calls `visit` with the storage and target position of every combination of steps along the axes. */
+function walk(
+  axes: readonly Axis[],
+  k: number,
+  storage: number,
+  target: number,
+  visit: (storage: number, target: number) => void,
+): void {
+  const axis = axes[k];
+  if (axis === undefined) {
+    visit(storage, target);
+    return;
+  }
+  const { extent, stride, step } = axis;
+  for (let i = 0; i < extent; i++)
+    walk(axes, k + 1, storage + i * stride, target + i * step, visit);
+}

@@ -1,0 +1,325 @@
+import { readBytes } from "../bytes/read.js";
+import type { ByteSource } from "../bytes/source.js";
+import { DTYPES, byteLength, isDType, type DType } from "../dtypes/dtype.js";
+import { CheckpointError, type ErrorFacts } from "../errors.js";
+import type { TensorEntry } from "./checkpoint.js";
+import { JsonError, describeJson, parseJson, quote, type JsonValue } from "./json.js";
+import { textRecord } from "./record.js";
+
+/** The limit of the reference implementation: a larger header is refused before it is read. */
+const MAX_HEADER_BYTES = 100_000_000;
+const LENGTH_BYTES = 8;
+const METADATA_KEY = "__metadata__";
+
+/** What a safetensors file holds, from its header alone. */
+export interface SafetensorsHeader {
+  /** In the order of their bytes in the file. */
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A tensor to be written: the bytes follow the header in the order of these. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** An encoded header and the layout that it promises. */
+export interface EncodedHeader {
+  /** The length field and the JSON, padded with spaces to a multiple of 8 bytes. */
+  readonly bytes: Uint8Array;
+  /** Absolute offset in the file of each tensor's first byte, in the order given. */
+  readonly offsets: readonly number[];
+  /** Bytes of the whole file. */
+  readonly size: number;
+}
+
+/**
+ * Reads and checks a safetensors header: 8 bytes of length, JSON, then the tensors' bytes without gap or overlap to the
+ * end of the file (https://huggingface.co/docs/safetensors). Everything that the reference implementation refuses is
+ * refused, and so are keys given twice.
+ * @throws CheckpointError, naming the file and the tensor. @throws TruncatedError where the file ends inside its header.
+ */
+export function readSafetensors(source: ByteSource): SafetensorsHeader {
+  const fail = (facts: ErrorFacts): never => {
+    throw new CheckpointError({ where: source.name, ...facts });
+  };
+  if (source.size < LENGTH_BYTES) {
+    fail({
+      what: "too short for a safetensors file",
+      got: `${source.size} bytes`,
+      expected: "at least the 8 bytes of the header's length",
+      hint: "the file is empty or incomplete: download or copy it again",
+    });
+  }
+  const lengthBytes = readBytes(source, 0, LENGTH_BYTES);
+  const headerBytes = new DataView(lengthBytes.buffer).getBigUint64(0, true);
+  if (headerBytes > BigInt(MAX_HEADER_BYTES)) {
+    fail({
+      what: "the safetensors header is too large, or this is no safetensors file",
+      got: `a header of ${headerBytes} bytes`,
+      expected: `at most ${MAX_HEADER_BYTES}`,
+    });
+  }
+  const dataBegin = LENGTH_BYTES + Number(headerBytes);
+  const text = decodeUtf8(readBytes(source, LENGTH_BYTES, Number(headerBytes)), source.name);
+  const header = parseHeader(text, source.name);
+
+  const tensors: TensorEntry[] = [];
+  let metadata: Record<string, string> = textRecord([]);
+  for (const [name, value] of header) {
+    if (name === METADATA_KEY) metadata = checkMetadata(value, source.name);
+    else tensors.push(checkTensor(name, value, source, dataBegin));
+  }
+  // A tensor without elements takes no bytes and may stand where another begins.
+  tensors.sort((a, b) => a.begin - b.begin || endOf(a) - endOf(b));
+  checkCoverage(tensors, source, dataBegin);
+  return { tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])), metadata };
+}
+
+/**
+ * The header of a safetensors file with these tensors, one after the other in the order given.
+ * @throws CheckpointError for a name given twice, a reserved or malformed name, a shape that is none, or a type narrower
+ * than a byte that does not fill whole bytes.
+ */
+export function encodeSafetensorsHeader(
+  tensors: readonly TensorSpec[],
+  metadata: Readonly<Record<string, string>> = {},
+): EncodedHeader {
+  const members: string[] = [];
+  const texts = Object.entries(metadata);
+  if (texts.length > 0) {
+    const pairs = texts.map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(text)}`);
+    members.push(`"${METADATA_KEY}":{${pairs.join(",")}}`);
+  }
+  const seen = new Set<string>();
+  const begins: number[] = [];
+  let end = 0;
+  for (const { name, dtype, shape } of tensors) {
+    const size = checkedSize(name, dtype, shape);
+    if (seen.has(name) || name === METADATA_KEY) {
+      throw new CheckpointError({
+        what: seen.has(name) ? "a tensor given twice" : "a tensor with a reserved name",
+        where: `tensor ${quote(name)}`,
+      });
+    }
+    seen.add(name);
+    begins.push(end);
+    const range = `[${end},${end + size}]`;
+    members.push(
+      `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join(",")}],"data_offsets":${range}}`,
+    );
+    end += size;
+  }
+  const json = new TextEncoder().encode(`{${members.join(",")}}`);
+  const padded = Math.ceil(json.length / 8) * 8;
+  if (padded > MAX_HEADER_BYTES) {
+    throw new CheckpointError({
+      what: "too many tensors for one safetensors file",
+      got: `a header of ${padded} bytes`,
+      expected: `at most ${MAX_HEADER_BYTES}`,
+      hint: "write smaller shards",
+    });
+  }
+  const bytes = new Uint8Array(LENGTH_BYTES + padded).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
+  bytes.set(json, LENGTH_BYTES);
+  return {
+    bytes,
+    offsets: begins.map((begin) => bytes.length + begin),
+    size: bytes.length + end,
+  };
+}
+
+/** Number of elements of a shape, or undefined where the product is beyond exact integers. */
+export function countElements(shape: readonly number[]): number | undefined {
+  // A zero anywhere makes the product zero, however large the rest.
+  if (shape.includes(0)) return 0;
+  let elements = 1;
+  for (const extent of shape) {
+    elements *= extent;
+    if (!Number.isSafeInteger(elements)) return undefined;
+  }
+  return elements;
+}
+
+function checkedSize(name: string, dtype: DType, shape: readonly number[]): number {
+  const elements = shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)
+    ? countElements(shape)
+    : undefined;
+  const size = elements === undefined ? NaN : byteLength(dtype, elements);
+  if (!Number.isSafeInteger(size)) {
+    throw new CheckpointError({
+      what: "a tensor that cannot be written",
+      where: `tensor ${quote(name)}`,
+      got: `${dtype} [${shape.join(", ")}]`,
+      expected: "whole, non-negative extents whose product in bytes is whole and below 2^53",
+    });
+  }
+  return size;
+}
+
+function decodeUtf8(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new CheckpointError({ what: "the safetensors header is not UTF-8 text", where: file });
+  }
+}
+
+function parseHeader(text: string, file: string): ReadonlyMap<string, JsonValue> {
+  let header: JsonValue;
+  try {
+    header = parseJson(text);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    throw new CheckpointError({
+      what: "the safetensors header is not valid JSON",
+      where: file,
+      got: error.message,
+    });
+  }
+  if (header instanceof Map) return header;
+  throw new CheckpointError({
+    what: "the safetensors header is not a JSON object",
+    where: file,
+    got: describeJson(header),
+  });
+}
+
+function checkMetadata(value: JsonValue, file: string): Record<string, string> {
+  const where = `${file}, ${METADATA_KEY}`;
+  if (!(value instanceof Map)) {
+    throw new CheckpointError({
+      what: "the metadata of a safetensors file is not an object of texts",
+      where,
+      got: describeJson(value),
+    });
+  }
+  const texts: [string, string][] = [];
+  for (const [key, text] of value) {
+    if (typeof key !== "string" || typeof text !== "string") {
+      throw new CheckpointError({
+        what: "a metadata value is not a text",
+        where: `${where}, key ${quote(String(key))}`,
+        got: describeJson(text),
+        expected: "a text",
+      });
+    }
+    texts.push([key, text]);
+  }
+  return textRecord(texts);
+}
+
+function checkTensor(
+  name: string,
+  value: JsonValue,
+  source: ByteSource,
+  dataBegin: number,
+): TensorEntry {
+  const fail = (what: string, got: string, expected?: string): never => {
+    const where = `${source.name}, tensor ${quote(name)}`;
+    throw new CheckpointError({ what, where, got, expected });
+  };
+  if (!(value instanceof Map)) {
+    return fail(
+      "a header entry is not an object",
+      describeJson(value),
+      "dtype, shape and data_offsets",
+    );
+  }
+  const dtype: JsonValue | undefined = value.get("dtype");
+  if (typeof dtype !== "string" || !isDType(dtype)) {
+    return fail(
+      "an unknown dtype",
+      describeJson(dtype),
+      `one of ${Object.keys(DTYPES).join(", ")}`,
+    );
+  }
+  const shape =
+    wholeNumbers(value.get("shape")) ??
+    fail(
+      "a malformed shape",
+      describeJson(value.get("shape")),
+      "an array of whole numbers below 2^53",
+    );
+  const range = wholeNumbers(value.get("data_offsets"));
+  const [begin, end] = range ?? [];
+  if (range?.length !== 2 || begin === undefined || end === undefined) {
+    const got =
+      range === undefined ? describeJson(value.get("data_offsets")) : `${range.length} numbers`;
+    return fail("malformed data_offsets", got, "an array of two whole numbers below 2^53");
+  }
+  if (begin > end) {
+    fail("data_offsets that end before they begin", `[${begin}, ${end}]`);
+  }
+  const elements = countElements(shape);
+  const size = elements === undefined ? undefined : byteLength(dtype, elements);
+  if (elements === undefined || size === undefined || size !== end - begin) {
+    return fail(
+      "shape and dtype do not fit the tensor's range of bytes",
+      `${dtype} [${shape.join(", ")}] over ${end - begin} bytes`,
+      size === undefined ? "fewer than 2^53 elements" : `${size} bytes`,
+    );
+  }
+  if (dataBegin + end > source.size) {
+    fail(
+      "a tensor lies beyond the end of the file, which is incomplete or damaged",
+      `bytes up to ${dataBegin + end}`,
+      `at most ${source.size}, the size of the file`,
+    );
+  }
+  return { name, dtype, shape, elements, source, begin: dataBegin + begin };
+}
+
+/** The numbers of an array of whole, non-negative, exactly representable integers; undefined for anything else. */
+function wholeNumbers(value: JsonValue | undefined): number[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const items: readonly JsonValue[] = value;
+  const numbers: number[] = [];
+  for (const item of items) {
+    if (typeof item !== "bigint" || item < 0n || item > BigInt(Number.MAX_SAFE_INTEGER))
+      return undefined;
+    numbers.push(Number(item));
+  }
+  return numbers;
+}
+
+function endOf(tensor: TensorEntry): number {
+  return tensor.begin + byteLength(tensor.dtype, tensor.elements);
+}
+
+/** The tensors, sorted by begin, must cover the file from `dataBegin` to its end, each byte once. */
+function checkCoverage(
+  tensors: readonly TensorEntry[],
+  source: ByteSource,
+  dataBegin: number,
+): void {
+  let covered = dataBegin;
+  let before = "the header";
+  for (const tensor of tensors) {
+    const where = `${source.name}, tensor ${quote(tensor.name)}`;
+    if (tensor.begin !== covered) {
+      throw new CheckpointError({
+        what:
+          tensor.begin < covered
+            ? `two tensors overlap: this one and ${before}`
+            : `a gap before a tensor, after ${before}`,
+        where,
+        got: `it begins at byte ${tensor.begin}`,
+        expected: `${covered}, where ${before} ends`,
+      });
+    }
+    covered = endOf(tensor);
+    before = `tensor ${quote(tensor.name)}`;
+  }
+  if (covered !== source.size) {
+    throw new CheckpointError({
+      what: "bytes after the last tensor",
+      where: source.name,
+      got: `${source.size} bytes`,
+      expected: `${covered}, where ${before} ends`,
+    });
+  }
+}
