@@ -1,0 +1,198 @@
+import { createHash } from "node:crypto";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { quote } from "../checkpoint/json.js";
+import { readElements } from "../checkpoint/read.js";
+import { textRecord } from "../checkpoint/record.js";
+import { byteLength } from "../dtypes/dtype.js";
+import { FisherError } from "../errors.js";
+
+/** The name that a model's Fisher has beside its weights. */
+export const FISHER_FILE = "fisher.safetensors";
+
+/** The value of `fisher_format` by which a file says that it is one of ours. */
+const FORMAT = "gradmerge-fisher";
+const VERSION = "1";
+
+/**
+ * Where the squared gradients come from:
+ * `gradients`: (∂ loss of one example / ∂θ)², averaged over the examples;
+ * `curvature`: the diagonal of the Hessian or Gauss-Newton matrix of the loss, averaged over the examples;
+ * `optimizer`: the second moments that an optimizer kept while training.
+ */
+export const ESTIMATORS = ["gradients", "curvature", "optimizer"] as const;
+export type Estimator = (typeof ESTIMATORS)[number];
+
+/** `sampled` from the model's own prediction; `exact`: the expectation over it, no sampling; `observed`: those of the data. */
+export const LABELS = ["sampled", "exact", "observed"] as const;
+export type Labels = (typeof LABELS)[number];
+
+/** What a Fisher file says of itself, beside its tensors. */
+export interface FisherMetadata {
+  /** N, the number of examples that the model was trained on. The curvature of their summed loss is H = N·F. */
+  readonly trainSize: number;
+  /** The number of examples that F is the mean over. */
+  readonly examples: number;
+  readonly estimator: Estimator;
+  readonly labels: Labels;
+  /** Labels drawn for each example, where they were sampled. */
+  readonly draws?: number | undefined;
+  /** Of the random numbers that labels and examples were drawn with. */
+  readonly seed?: number | undefined;
+  /** The loss of one example: `cross_entropy`, `squared_error`, … */
+  readonly loss: string;
+  /** A name or an address of the model, for people. */
+  readonly model?: string | undefined;
+  /** Program and version that wrote the file. */
+  readonly createdWith?: string | undefined;
+  /** `weightsFingerprint` of the weights at which the gradients were taken. */
+  readonly weights?: string | undefined;
+}
+
+/**
+ * The metadata of a Fisher file as the strings that safetensors stores.
+ * @throws FisherError where a value could not be read back.
+ */
+export function formatFisherMetadata(metadata: FisherMetadata): Record<string, string> {
+  const fields: [string, string | number | undefined][] = [
+    ["format", "pt"],
+    ["fisher_format", FORMAT],
+    ["fisher_version", VERSION],
+    ["train_size", metadata.trainSize],
+    ["examples", metadata.examples],
+    ["estimator", metadata.estimator],
+    ["labels", metadata.labels],
+    ["draws", metadata.draws],
+    ["seed", metadata.seed],
+    ["loss", metadata.loss],
+    ["model", metadata.model],
+    ["created_with", metadata.createdWith],
+    ["weights", metadata.weights],
+  ];
+  const record = textRecord(
+    fields.flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)] as const])),
+  );
+  parseFisherMetadata(record, "the metadata to be written");
+  return record;
+}
+
+/**
+ * Reads the metadata of a checkpoint as that of a Fisher file; `where` names the file in errors.
+ * Gives undefined where the file does not claim to be one of ours: any checkpoint-shaped file may hold a Fisher.
+ * @throws FisherError where it does claim so, and a field is missing or malformed, or its version is unknown.
+ */
+export function parseFisherMetadata(
+  record: Readonly<Record<string, string>>,
+  where: string,
+): FisherMetadata | undefined {
+  const format = text(record, "fisher_format");
+  if (format === undefined) return undefined;
+  const read = new Fields(record, where);
+  read.oneOf("fisher_format", [FORMAT]);
+  read.oneOf("fisher_version", [VERSION], "read this file with a newer version of gradmerge");
+  const labels = read.oneOf("labels", LABELS);
+  const draws = read.optionalInteger("draws", 1);
+  if (labels === "sampled" && draws === undefined) {
+    throw read.malformed("draws", "the number of labels drawn for each example");
+  }
+  return {
+    trainSize: read.integer("train_size", 1),
+    examples: read.integer("examples", 1),
+    estimator: read.oneOf("estimator", ESTIMATORS),
+    labels,
+    draws,
+    seed: read.optionalInteger("seed", 0),
+    loss: read.text("loss"),
+    model: text(record, "model"),
+    createdWith: text(record, "created_with"),
+    weights: text(record, "weights"),
+  };
+}
+
+/** One field after the other out of a record of strings, each with the error that names it. */
+class Fields {
+  readonly #record: Readonly<Record<string, string>>;
+  readonly #where: string;
+
+  constructor(record: Readonly<Record<string, string>>, where: string) {
+    this.#record = record;
+    this.#where = where;
+  }
+
+  text(key: string): string {
+    const value = text(this.#record, key);
+    if (value === undefined || value === "") throw this.malformed(key, "a text");
+    return value;
+  }
+
+  oneOf<const T extends string>(key: string, allowed: readonly T[], hint?: string): T {
+    const value = text(this.#record, key);
+    const found = allowed.find((one) => one === value);
+    if (found === undefined) throw this.malformed(key, allowed.join(", "), hint);
+    return found;
+  }
+
+  integer(key: string, least: number): number {
+    const value = this.optionalInteger(key, least);
+    if (value === undefined) throw this.malformed(key, `a whole number ≥ ${least}`);
+    return value;
+  }
+
+  optionalInteger(key: string, least: number): number | undefined {
+    const value = text(this.#record, key);
+    if (value === undefined) return undefined;
+    const number = /^\d{1,16}$/.test(value) ? Number(value) : NaN;
+    if (!(Number.isSafeInteger(number) && number >= least)) {
+      throw this.malformed(key, `a whole number ≥ ${least}`);
+    }
+    return number;
+  }
+
+  malformed(key: string, expected: string, hint?: string): FisherError {
+    const value = text(this.#record, key);
+    return new FisherError({
+      what: `The Fisher file has ${value === undefined ? "no" : "a malformed"} ${key} in its metadata`,
+      where: this.#where,
+      got: value === undefined ? "nothing" : quote(value),
+      expected,
+      hint: hint ?? "write the Fisher again, or repair __metadata__ (docs/fisher-format.md)",
+    });
+  }
+}
+
+/** A field that the record itself has: not one that every object inherits. */
+function text(record: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
+/** Blocks of elements that the fingerprint reads of each tensor, and elements of one block: whole bytes in every type. */
+const BLOCKS = 16;
+const BLOCK_ELEMENTS = 8;
+
+/**
+ * Tells in milliseconds whether two checkpoints hold the same weights: `sha256-sampled:` and 64 hexadecimal digits, over the name,
+ * type, shape and up to 16 evenly spaced blocks of 8 elements of every tensor, by name. Sharding, file format, the order in a file and other
+ * names of the same tensor make no difference; a type or a value changed in a block that is read does.
+ *
+ * The exact rule stands in docs/fisher-format.md, for other programs to write the same.
+ */
+export function weightsFingerprint(checkpoint: Checkpoint): string {
+  const tensors = [...checkpoint.tensors.values()]
+    .map((tensor) => ({ tensor, key: Buffer.from(tensor.name) }))
+    .sort((a, b) => Buffer.compare(a.key, b.key));
+  const hash = createHash("sha256");
+  for (const { tensor } of tensors) {
+    hash.update(`${JSON.stringify([tensor.name, tensor.dtype, tensor.shape])}\n`);
+    const blocks = Math.ceil(tensor.elements / BLOCK_ELEMENTS);
+    const samples = Math.min(blocks, BLOCKS);
+    for (let k = 0; k < samples; k++) {
+      // Evenly spaced, the first and the last block included.
+      const block = samples === 1 ? 0 : Math.floor((k * (blocks - 1)) / (samples - 1));
+      const first = block * BLOCK_ELEMENTS;
+      const count = Math.min(BLOCK_ELEMENTS, tensor.elements - first);
+      const bytes = new Uint8Array(byteLength(tensor.dtype, count));
+      readElements(tensor, first, count, bytes);
+      hash.update(bytes);
+    }
+  }
+  return `sha256-sampled:${hash.digest("hex")}`;
+}
