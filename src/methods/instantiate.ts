@@ -50,7 +50,7 @@ export function instantiate(method: Method, setting: TensorSetting): Formula {
   const refuse: ElementRefusal[] = [];
 
   const round = (x: Value): Value =>
-    working === "F32" || working === "F64" ? x : x.rounded(working);
+    working === "F32" || working === "F64" ? x : roundedOnce(x, working);
   const weights = (slot: string): Value => {
     const theta = input(slot);
     refuse.push({
@@ -72,8 +72,13 @@ export function instantiate(method: Method, setting: TensorSetting): Formula {
   };
 
   const needsCurvature = method.needs.curvature !== "none";
+  // A base that a method can do without, and that lacks the curvature to take part, is not even read.
+  const absent =
+    setting.base === undefined ||
+    method.needs.base === "none" ||
+    (method.needs.base === "optional" && needsCurvature && !setting.base.fisher);
   const base: BaseInputs | undefined =
-    setting.base === undefined || method.needs.base === "none"
+    setting.base === undefined || absent
       ? undefined
       : {
           theta: weights(slots.base),
@@ -107,7 +112,9 @@ export function instantiate(method: Method, setting: TensorSetting): Formula {
     global,
     { working, round },
   );
-  const theta = merged.theta.rounded(output);
+  // What mergekit computes in its working type, it also hands on in it, whatever is written in the end.
+  const result = method.needs.castInputs ? round(merged.theta) : merged.theta;
+  const theta = roundedOnce(result, output);
   for (const refusal of merged.refuse ?? []) refuse.push({ ...refusal, when: refusal.when.node });
   refuse.push({
     when: theta.isFinite().not().node,
@@ -124,6 +131,11 @@ export function instantiate(method: Method, setting: TensorSetting): Formula {
       atMost: limit.atMost.node,
     })),
   };
+}
+
+/** A value that already is of that type needs no second rounding. */
+function roundedOnce(x: Value, dtype: OutputDType): Value {
+  return x.node.kind === "round" && x.node.dtype === dtype ? x : x.rounded(dtype);
 }
 
 /** The parameters of one scope: numbers as named parameters of the formula, flags as they are. */

@@ -35,7 +35,10 @@ export interface Method<
 }
 
 export interface Needs {
-  /** `optional`: the method uses a base if there is one. `none`: a base only names where tensors and files come from. */
+  /**
+   * `optional`: the method uses a base if there is one (and, where it needs curvature, if that base has a Fisher).
+   * `none`: a base only names where tensors and files come from.
+   */
   readonly base: "required" | "optional" | "none";
   /** How many models, the base not counted. */
   readonly models: { readonly min: number; readonly max?: number };
@@ -43,7 +46,7 @@ export interface Needs {
   readonly curvature: "none" | "models" | "models and base";
   /** What a recipe means that lists the base among the models: nothing (`drop`), or one more model (`keep`). */
   readonly baseAmongModels: "drop" | "keep";
-  /** Tensors are rounded to the working type on reading, as mergekit does; otherwise they enter as they are. */
+  /** Tensors are rounded to the working type on reading, and the result too, as mergekit does; otherwise they enter as they are. */
   readonly castInputs: boolean;
 }
 

@@ -1,0 +1,62 @@
+import { total } from "../formula/nodes.js";
+import { defineMethod } from "./method.js";
+import { refuseCancellingWeights } from "./weights.js";
+
+/**
+ * Arithmetic and weighted mean of models ("model soup"; mergekit's `linear`).
+ *
+ *     θ̄ = Σ wₜθₜ / Σ wₜ        (without `normalize`: θ̄ = Σ wₜθₜ)
+ *
+ * The sum is formed in the precision of the arithmetic, not in the working type, and rounded once.
+ */
+export const linear = defineMethod({
+  name: "linear",
+  summary: "Weighted mean of the models, without regard to a base or to curvature.",
+  formula: "θ̄ = Σ wₜθₜ / Σ wₜ",
+  source: "Wortsman et al. 2022, Model soups (arXiv 2203.05482); numerics of mergekit",
+  needs: {
+    base: "none",
+    models: { min: 1 },
+    curvature: "none",
+    baseAmongModels: "keep",
+    castInputs: true,
+  },
+  parameters: {
+    weight: {
+      scope: "model",
+      type: "number",
+      help: "wₜ: how much this model counts.",
+    },
+    normalize: {
+      scope: "global",
+      type: "flag",
+      default: true,
+      help: "Divide by the sum of the weights.",
+    },
+  },
+  check(numbers) {
+    if (numbers.global["normalize"] !== false) refuseCancellingWeights(numbers);
+  },
+  merge({ models }, { normalize }) {
+    const sum = total(models.map((model) => model.theta.times(model.weight)));
+    return { theta: normalize ? sum.over(total(models.map((model) => model.weight))) : sum };
+  },
+  example: {
+    models: [
+      { theta: [1, 2], parameters: { weight: 1 } },
+      { theta: [5, -2], parameters: { weight: 3 } },
+    ],
+    theta: [4, -1],
+    working: "(1·1 + 3·5)/(1 + 3) = 4 and (1·2 + 3·(−2))/(1 + 3) = −1",
+  },
+  laws: [
+    "model at weight 1 alone",
+    "task order",
+    "weight splitting",
+    "equal models",
+    "translation",
+    "scale",
+    "signed permutation",
+    "diagonal reparametrisation",
+  ],
+});
