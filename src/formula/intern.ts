@@ -1,0 +1,143 @@
+import { isMaskNode, type MaskNode, type Node, type ValueNode } from "./nodes.js";
+
+/** The same node over other operands. */
+export function mapValue(
+  node: ValueNode,
+  value: (x: ValueNode) => ValueNode,
+  mask: (x: MaskNode) => MaskNode,
+): ValueNode {
+  switch (node.kind) {
+    case "input":
+    case "parameter":
+    case "constant":
+    case "elements":
+      return node;
+    case "unary":
+    case "round":
+    case "reduce":
+      return { ...node, x: value(node.x) };
+    case "count":
+      return { ...node, x: mask(node.x) };
+    case "binary":
+      return { ...node, x: value(node.x), y: value(node.y) };
+    case "select":
+      return {
+        ...node,
+        when: mask(node.when),
+        then: value(node.then),
+        otherwise: value(node.otherwise),
+      };
+  }
+}
+
+/** The same node over other operands. */
+export function mapMask(
+  node: MaskNode,
+  value: (x: ValueNode) => ValueNode,
+  mask: (x: MaskNode) => MaskNode,
+): MaskNode {
+  switch (node.kind) {
+    case "compare":
+      return { ...node, x: value(node.x), y: value(node.y) };
+    case "finite":
+      return { ...node, x: value(node.x) };
+    case "not":
+      return { ...node, x: mask(node.x) };
+    case "logic":
+      return { ...node, x: mask(node.x), y: mask(node.y) };
+    case "first":
+      return { ...node, x: mask(node.x), limit: value(node.limit) };
+    case "largest":
+      return { ...node, x: value(node.x), count: value(node.count) };
+  }
+}
+
+/**
+ * Makes structurally equal nodes the same object ("hash-consing"), so that work is shared by identity.
+ * Equal are nodes of the same kind and operation over equal operands; the order of operands matters, numbers of parameters do not exist here.
+ */
+export class Interner {
+  readonly #values = new Map<string, ValueNode>();
+  readonly #masks = new Map<string, MaskNode>();
+  readonly #ids = new Map<Node, number>();
+  readonly #seenValues = new Map<ValueNode, ValueNode>();
+  readonly #seenMasks = new Map<MaskNode, MaskNode>();
+
+  /** The one node that stands for all that are equal to `node`. */
+  value(node: ValueNode): ValueNode {
+    let known = this.#seenValues.get(node);
+    if (known === undefined) {
+      const rebuilt = mapValue(
+        node,
+        (x) => this.value(x),
+        (x) => this.mask(x),
+      );
+      known = this.#unique(this.#values, rebuilt);
+      this.#seenValues.set(node, known);
+    }
+    return known;
+  }
+
+  /** The one node that stands for all that are equal to `node`. */
+  mask(node: MaskNode): MaskNode {
+    let known = this.#seenMasks.get(node);
+    if (known === undefined) {
+      const rebuilt = mapMask(
+        node,
+        (x) => this.value(x),
+        (x) => this.mask(x),
+      );
+      known = this.#unique(this.#masks, rebuilt);
+      this.#seenMasks.set(node, known);
+    }
+    return known;
+  }
+
+  /** The number of a node that came from here: equal for equal nodes, and larger than those of its operands. */
+  id(node: Node): number {
+    const known = this.#ids.get(node);
+    return known ?? this.id(isMaskNode(node) ? this.mask(node) : this.value(node));
+  }
+
+  /** What distinguishes a node from others, its operands by number. All nodes in order of number describe a graph completely. */
+  describe(node: Node): string {
+    switch (node.kind) {
+      case "input":
+        return `input ${JSON.stringify(node.slot)}`;
+      case "parameter":
+        return `parameter ${JSON.stringify(node.name)}`;
+      case "constant":
+        return `constant ${Object.is(node.value, -0) ? "-0" : String(node.value)}`;
+      case "elements":
+        return "elements";
+      case "unary":
+      case "reduce":
+        return `${node.kind} ${node.op} ${this.id(node.x)}`;
+      case "round":
+        return `round ${node.dtype} ${this.id(node.x)}`;
+      case "count":
+      case "finite":
+      case "not":
+        return `${node.kind} ${this.id(node.x)}`;
+      case "binary":
+      case "compare":
+      case "logic":
+        return `${node.kind} ${node.op} ${this.id(node.x)} ${this.id(node.y)}`;
+      case "select":
+        return `select ${this.id(node.when)} ${this.id(node.then)} ${this.id(node.otherwise)}`;
+      case "first":
+        return `first ${this.id(node.x)} ${this.id(node.limit)}`;
+      case "largest":
+        return `largest ${this.id(node.x)} ${this.id(node.count)}`;
+    }
+  }
+
+  #unique<T extends Node>(known: Map<string, T>, node: T): T {
+    const key = this.describe(node);
+    const equal = known.get(key);
+    if (equal !== undefined) return equal;
+    known.set(key, node);
+    this.#ids.set(node, this.#ids.size);
+    return node;
+  }
+}
