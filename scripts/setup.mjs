@@ -1,0 +1,71 @@
+/**
+ * Brings a clone into a state in which it runs: installs what package-lock.json says where node_modules is missing or older than
+ * it, and builds dist where it is missing or older than src. Uses Node's own modules alone; does nothing where all is fresh.
+ */
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+export const commandLine = join(root, "dist/cli/main.js");
+
+export function setUp() {
+  install();
+  if (isOlder(commandLine, newest("src", "tsconfig.json", "tsconfig.build.json", "package.json"))) {
+    console.error("building dist");
+    build();
+  }
+}
+
+export function build() {
+  node("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
+  // npm links the command to this file; without the bit a shell does not run it.
+  if (existsSync(commandLine)) chmodSync(commandLine, 0o755);
+}
+
+function install() {
+  // npm writes this file at the end of every installation.
+  if (!isOlder(join(root, "node_modules/.package-lock.json"), newest("package-lock.json"))) return;
+  console.error("installing dependencies");
+  // On Windows npm is a batch file, which only a shell starts.
+  run("npm", ["ci", "--no-audit", "--no-fund"], { shell: process.platform === "win32" });
+}
+
+/** Runs a script of the project with this Node, its output shown. Ends the process where it fails. */
+export function node(script, ...args) {
+  run(process.execPath, [script, ...args]);
+}
+
+function run(command, args, options = {}) {
+  // Standard output is left to what the caller prints itself: this is preparation.
+  const { status, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+    ...options,
+  });
+  if (status === 0) return;
+  console.error(`${[command, ...args].join(" ")} failed${error ? `: ${error.message}` : ""}`);
+  process.exit(1);
+}
+
+function isOlder(path, time) {
+  return !existsSync(path) || statSync(path).mtimeMs < time;
+}
+
+/** When the newest of these files, or of the files in these folders, was changed. */
+function newest(...paths) {
+  return Math.max(
+    ...paths.map((path) => {
+      const stat = statSync(join(root, path));
+      if (!stat.isDirectory()) return stat.mtimeMs;
+      // The folder itself changes when a file in it goes.
+      return Math.max(
+        stat.mtimeMs,
+        newest(...readdirSync(join(root, path)).map((name) => join(path, name))),
+      );
+    }),
+  );
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) setUp();
