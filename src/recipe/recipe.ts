@@ -76,8 +76,12 @@ export type FisherReference =
   | ({ readonly kind: "none" } & Place)
   | ({
       readonly kind: "given";
-      readonly file: Written<string> | undefined;
-      readonly scale: Written<number> | undefined;
+      /** As the recipe names it; `resolvePath` finds it. */
+      readonly file: string | undefined;
+      readonly fileAt: Position | undefined;
+      /** Finite and above 0. */
+      readonly scale: number | undefined;
+      readonly scaleAt: Position | undefined;
     } & Place);
 
 /** Parameters by name. */

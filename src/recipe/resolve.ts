@@ -56,7 +56,6 @@ export function resolveParameters(
 ): ResolvedParameters {
   const t = layer === undefined ? 0 : layer.count > 1 ? layer.index / (layer.count - 1) : 1;
   const resolve = (
-    name: string,
     scopes: readonly (ParameterValue | undefined)[],
     absent: number | boolean | undefined,
     fail: () => Error,
@@ -70,11 +69,10 @@ export function resolveParameters(
   };
 
   const models = recipe.models.map((model) =>
-    collect(method, "model", (name, spec) =>
+    collect(method, "model", (name, absent) =>
       resolve(
-        name,
         [model.parameters[name], recipe.sliceParameters[name], recipe.parameters[name]],
-        spec,
+        absent,
         () =>
           recipeError(recipe, model.at, {
             what: `The parameter ${name} of ${model.model} has no value for the tensor ${tensor}`,
@@ -85,8 +83,8 @@ export function resolveParameters(
       ),
     ),
   );
-  const global = collect(method, "global", (name, spec) =>
-    resolve(name, [recipe.sliceParameters[name], recipe.parameters[name]], spec, () =>
+  const global = collect(method, "global", (name, absent) =>
+    resolve([recipe.sliceParameters[name], recipe.parameters[name]], absent, () =>
       recipeError(recipe, recipe.parameters[name]?.at ?? recipe.method.at, {
         what: `The parameter ${name} has no value for the tensor ${tensor}`,
         got: "no value at the top whose filter matches",
