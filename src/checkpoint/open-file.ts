@@ -87,7 +87,7 @@ function fileKind(head: Uint8Array, name: string): FileKind {
   }
   if (text[8] === "{" || name.endsWith(".safetensors")) return { format: "safetensors" };
   // Pickle protocols 0 and 1 have no signature: torch.save begins with its magic number as digits.
-  if (text.startsWith("L1195470370")) return { format: "pytorch" };
+  if (text.startsWith("L119547037146038801333356")) return { format: "pytorch" };
   return {
     refusal: `neither a safetensors nor a PyTorch file: it begins ${Buffer.from(head.subarray(0, 8)).toString("hex")}`,
   };
