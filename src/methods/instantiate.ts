@@ -1,7 +1,7 @@
 import type { OutputDType } from "../dtypes/dtype.js";
 import { FormulaError } from "../errors.js";
 import type { ElementRefusal, Formula, Precision } from "../formula/formula.js";
-import { input, parameter, Parameter, Value } from "../formula/nodes.js";
+import { input, parameter, Parameter, type Value } from "../formula/nodes.js";
 import type {
   BaseInputs,
   MergeInputs,

@@ -1,6 +1,6 @@
 import { count, elements, largest, sum, total } from "../formula/nodes.js";
 import type { Mask, Parameter, Value } from "../formula/nodes.js";
-import { defineMethod } from "./method.js";
+import { defineMethod, type MergeContext } from "./method.js";
 import { addToBase } from "./task-vectors.js";
 
 /** ‖δ‖₁ below this, before or after trimming, is not rescaled. */
@@ -77,7 +77,7 @@ export const ties = defineMethod({
       const difference = round(model.theta.minus(base.theta));
       const trimmed = trim(difference, model.density);
       const kept =
-        rescale && trimmed !== difference ? round(rescaled(trimmed, difference)) : trimmed;
+        rescale && trimmed !== difference ? round(rescaled(trimmed, difference, round)) : trimmed;
       const weight = round(model.weight);
       return { weight, weighted: round(kept.times(weight)) };
     });
@@ -138,11 +138,11 @@ function trim(difference: Value, density: Parameter): Value {
 }
 
 /** `trimmed` scaled to the L1 norm that `difference` has. */
-function rescaled(trimmed: Value, difference: Value): Value {
-  const before = sum(difference.abs());
-  const after = sum(trimmed.abs());
+function rescaled(trimmed: Value, difference: Value, round: MergeContext["round"]): Value {
+  const before = round(sum(difference.abs()));
+  const after = round(sum(trimmed.abs()));
   const small = before.lessThan(SMALLEST_NORM).or(after.lessThan(SMALLEST_NORM));
-  return trimmed.times(small.choose(1, before.over(after)));
+  return trimmed.times(small.choose(1, round(before.over(after))));
 }
 
 function anyOf(masks: readonly Mask[]): Mask {
