@@ -1,0 +1,29 @@
+import type { Command } from "commander";
+
+export function register(program: Command): void {
+  program
+    .command("explain")
+    .description(
+      "show the numbers and the formula for one tensor, and where in the recipe each number comes from",
+    )
+    .argument("<recipe>", "YAML file")
+    .argument("<tensor>", "name of a tensor, or a part that only one has")
+    .option("--json", "as JSON")
+    .addHelpText(
+      "after",
+      "\nExample:\n  $ gradmerge explain recipe.yaml model.layers.3.mlp.up_proj.weight",
+    )
+    .action(async (recipeFile: string, tensor: string, flags: { readonly json?: true }) => {
+      const [{ loadRecipe }, { explainTensor }, { describeExplanation }] = await Promise.all([
+        import("../run/merge.js"),
+        import("../run/explain.js"),
+        import("../report/explanation.js"),
+      ]);
+      const explanation = await explainTensor(loadRecipe(recipeFile), tensor);
+      process.stdout.write(
+        flags.json === true
+          ? `${JSON.stringify(explanation, null, 2)}\n`
+          : describeExplanation(explanation),
+      );
+    });
+}

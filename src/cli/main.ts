@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+import { Command } from "commander";
+import { VERSION } from "../version.js";
+import * as demo from "./demo.js";
+import * as explain from "./explain.js";
+import { failWith } from "./fail.js";
+import * as inspect from "./inspect.js";
+import * as merge from "./merge.js";
+import * as schema from "./schema.js";
+
+/** Commands are registered by small files that import what they need only when they run: help answers at once. */
+const program = new Command("gradmerge")
+  .description("Merge and un-merge fine-tuned networks by uncertainty-based gradient matching.")
+  .version(VERSION)
+  .showHelpAfterError("(gradmerge --help shows what there is)")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  $ gradmerge merge recipe.yaml merged/        merge as the recipe says
+  $ gradmerge merge recipe.yaml out --dry-run  show what it would do
+  $ gradmerge inspect merged/ base/            what differs, and by how much
+  $ gradmerge demo                             merge models that it makes itself
+
+A recipe:
+  merge_method: gradient_matching
+  base_model: ./base
+  models:
+    - model: ./amazon
+    - model: ./yelp
+      parameters: { weight: 0.5 }`,
+  );
+for (const command of [merge, inspect, explain, schema, demo]) command.register(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  failWith(error);
+}

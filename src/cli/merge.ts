@@ -1,0 +1,82 @@
+import { InvalidArgumentError, type Command } from "commander";
+import { GradmergeError } from "../errors.js";
+import { failWith } from "./fail.js";
+
+interface Flags {
+  readonly dryRun?: true;
+  readonly resume?: true;
+  readonly workers?: number;
+  readonly shardSize?: string;
+  readonly json?: true;
+}
+
+export function register(program: Command): void {
+  program
+    .command("merge")
+    .description("merge models as a recipe says, into a new folder")
+    .argument("<recipe>", "YAML file (docs/recipe.md)")
+    .argument("<out>", "folder to make; it must not exist")
+    .option("--dry-run", "show the plan and write nothing")
+    .option("--resume", "continue an interrupted merge")
+    .option("--workers <n>", "threads (default: as many as processors, at most 4)", positiveInteger)
+    .option("--shard-size <size>", "the most that one file holds (default: 5GB)")
+    .option("--json", "one JSON event a line on standard output; the last says what was written")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ gradmerge merge recipe.yaml merged
+  $ gradmerge merge recipe.yaml merged --dry-run
+  $ gradmerge merge recipe.yaml merged --workers 2 --shard-size 2GB
+  $ gradmerge merge recipe.yaml merged --resume    after an interruption`,
+    )
+    .action(mergeCommand);
+}
+
+async function mergeCommand(recipeFile: string, out: string, flags: Flags): Promise<void> {
+  const print = (event: object): void => void process.stdout.write(`${JSON.stringify(event)}\n`);
+  try {
+    const [{ loadRecipe, methodOf, planRecipe }, { runPlan }, { parseSize }] = await Promise.all([
+      import("../run/merge.js"),
+      import("../run/run.js"),
+      import("../checkpoint/size.js"),
+    ]);
+    const shardBytes = flags.shardSize === undefined ? undefined : parseSize(flags.shardSize);
+    const recipe = loadRecipe(recipeFile);
+    const plan = await planRecipe(recipe, { shardBytes });
+    if (flags.dryRun === true) {
+      if (flags.json === true) print({ event: "plan", plan });
+      else {
+        const { describePlan } = await import("../report/plan.js");
+        process.stdout.write(describePlan(plan));
+      }
+      return;
+    }
+    const { showProgress } = await import("../report/progress.js");
+    const { describeResult } = await import("../report/result.js");
+    const controller = new AbortController();
+    const interrupt = (): void => controller.abort();
+    process.once("SIGINT", interrupt);
+    process.once("SIGTERM", interrupt);
+    const result = await runPlan(plan, methodOf(recipe), out, {
+      workers: flags.workers,
+      resume: flags.resume,
+      signal: controller.signal,
+      onEvent: flags.json === true ? print : showProgress(process.stderr),
+    });
+    process.removeListener("SIGINT", interrupt);
+    process.removeListener("SIGTERM", interrupt);
+    if (flags.json !== true) process.stdout.write(describeResult(result));
+  } catch (error) {
+    if (flags.json === true && error instanceof GradmergeError) {
+      print({ event: "error", tag: error.tag, ...error.facts });
+    }
+    failWith(error);
+  }
+}
+
+function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError("Expected a whole number from 1 up.");
+}
