@@ -1,0 +1,198 @@
+import { normalize } from "node:path";
+import type { Method } from "../methods/method.js";
+import { describeItem, type Item } from "./document.js";
+import { expectText, readFields, type Reading } from "./fields.js";
+import { readParameters } from "./parameters.js";
+import type { FisherReference, LayerRange, RecipeBase, RecipeModel } from "./recipe.js";
+
+/**
+ * An entry of `models`, or of the `sources` of a slice.
+ *
+ * @throws RecipeError for unknown keys, revisions, adapters, and parts of models
+ */
+export function readModel(
+  reading: Reading,
+  method: Method,
+  item: Item,
+  form: "model" | "source",
+): RecipeModel {
+  const names = Object.keys(method.parameters);
+  const fields: ReturnType<typeof readFields<"source">> = readFields(reading, item, form, names);
+  if (fields.model === undefined) {
+    throw reading.error(item, {
+      what: `${item.path} names no model`,
+      got: describeItem(item),
+      expected: "model: a folder or file with weights",
+      hint: item.kind === "text" ? `Write \`- model: ${item.value}\`.` : undefined,
+    });
+  }
+  const reference = readReference(reading, fields.model);
+  const own = readFisher(reading, item);
+  if (own.kind !== "default" && reference.fisher.kind !== "default") {
+    throw fisherTwice(reading, own, reference.fisher);
+  }
+  return {
+    ...reference,
+    path: item.path,
+    fisher: own.kind === "default" ? reference.fisher : own,
+    parameters: readParameters(reading, method, fields.parameters, "model"),
+    layerRange: form === "source" ? readLayerRange(reading, item, fields.layer_range) : undefined,
+  };
+}
+
+/**
+ * A model by its path, or a mapping of its path and its Fisher.
+ *
+ * @throws RecipeError as `readModel`
+ */
+export function readReference(reading: Reading, item: Item): RecipeBase {
+  const expected =
+    "the path of a folder or file with weights, or a mapping {model: path, fisher: …}";
+  if (item.kind !== "mapping") {
+    const model = expectText(reading, item, expected);
+    refuseRevision(reading, item, model);
+    return {
+      model,
+      path: item.path,
+      at: item.at,
+      fisher: { kind: "default" },
+      layerRange: undefined,
+    };
+  }
+  const { model } = readFields(reading, item, "reference", []);
+  if (model === undefined) {
+    throw reading.error(item, {
+      what: `${item.path} names no model`,
+      got: describeItem(item),
+      expected,
+    });
+  }
+  // Here the path stands as it is, so that folders with @ or + in their names can be given.
+  return {
+    model: expectText(reading, model, "the path of a folder or file with weights"),
+    path: item.path,
+    at: model.at,
+    fisher: readFisher(reading, item),
+    layerRange: undefined,
+  };
+}
+
+/** In mergekit's dialect `@` comes before a revision and `+` before an adapter. */
+function refuseRevision(reading: Reading, item: Item, model: string): void {
+  const mark = /[@+]/.exec(model);
+  if (mark === null) return;
+  const [path, rest] = [model.slice(0, mark.index), model.slice(mark.index + 1)];
+  throw reading.error(
+    item,
+    mark[0] === "@"
+      ? {
+          what: "A revision of a model cannot be chosen: models are folders and files",
+          got: `${path} at the revision ${rest}`,
+          expected: "a path",
+          hint: "Download that revision and name its folder. A path that contains @ is written {model: path}.",
+        }
+      : {
+          what: "Adapters are not supported yet",
+          got: `${path} with the adapter ${rest}`,
+          expected: "a path of full weights",
+          hint: "Merge the adapter into its model first. A path that contains + is written {model: path}.",
+        },
+  );
+}
+
+/** The `fisher` of a mapping. Unlike elsewhere, null says something: that there is none. */
+function readFisher(reading: Reading, parent: Item): FisherReference {
+  const entry = parent.kind === "mapping" ? parent.entries.get("fisher") : undefined;
+  if (entry === undefined) return { kind: "default" };
+  const { item } = entry;
+  const { path, at } = item;
+  if (item.kind === "nothing") return { kind: "none", path, at };
+  if (item.kind !== "mapping") {
+    const file = expectText(
+      reading,
+      item,
+      "the path of a Fisher file, a mapping {file, scale}, or null for none",
+    );
+    return { kind: "given", path, at, file, fileAt: at, scale: undefined, scaleAt: undefined };
+  }
+  const { file, scale } = readFields(reading, item, "fisher", []);
+  if (file === undefined && scale === undefined) {
+    throw reading.error(item, {
+      what: "fisher says nothing",
+      got: describeItem(item),
+      expected: "a file, a scale, or both",
+      hint: "Write fisher: null if this model has none.",
+    });
+  }
+  return {
+    kind: "given",
+    path,
+    at,
+    file: file && expectText(reading, file, "the path of a Fisher file"),
+    fileAt: file?.at,
+    scale: scale && readScale(reading, scale),
+    scaleAt: scale?.at,
+  };
+}
+
+function readScale(reading: Reading, item: Item): number {
+  if (item.kind === "number" && Number.isFinite(item.value) && item.value > 0) return item.value;
+  throw reading.error(item, {
+    what: "The scale of a Fisher is not a finite number above 0",
+    got: describeItem(item),
+    expected: "the number of examples that the model was trained on",
+  });
+}
+
+/** @throws RecipeError unless the range begins with the first layer; that it ends with the last is for the plan to see */
+function readLayerRange(reading: Reading, source: Item, item: Item | undefined): LayerRange {
+  const [start, end, ...more] = item?.kind === "list" ? item.items : [];
+  const whole = (bound: Item | undefined): bound is Item & { kind: "number" } =>
+    bound?.kind === "number" && Number.isSafeInteger(bound.value) && bound.value >= 0;
+  if (!whole(start) || !whole(end) || more.length > 0 || end.value <= start.value) {
+    throw reading.error(item ?? source, {
+      what:
+        item === undefined
+          ? `${source.path} has no layer_range`
+          : "layer_range is not a range of layers",
+      got: item === undefined ? describeItem(source) : describeRange(item),
+      expected: "layer_range: [0, L] with L the number of layers of the model",
+    });
+  }
+  if (start.value !== 0) {
+    throw reading.error(start, {
+      what: "Slices that take a part of a model are not supported yet",
+      got: describeRange(item ?? source),
+      expected: "[0, L] with L the number of layers of the model",
+    });
+  }
+  return { path: item?.path ?? source.path, at: item?.at ?? source.at, end: end.value };
+}
+
+function describeRange(item: Item): string {
+  return item.kind === "list" && item.items.length > 0 && item.items.length <= 4
+    ? `[${item.items.map(describeItem).join(", ")}]`
+    : describeItem(item);
+}
+
+/** Whether two references are the same path, as far as text can tell. */
+export function sameModel(a: RecipeBase, b: RecipeBase): boolean {
+  return identity(a.model) === identity(b.model);
+}
+
+function identity(path: string): string {
+  return normalize(path).replace(/(.)[/\\]+$/, "$1");
+}
+
+/** @returns the error for a Fisher that is given at two places */
+export function fisherTwice(reading: Reading, one: FisherReference, other: FisherReference): Error {
+  const [first, second] = [one, other]
+    .flatMap((fisher) => (fisher.kind === "default" ? [] : [fisher]))
+    .toSorted((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);
+  const place = second ?? { at: { line: 1, column: 1 }, path: "" };
+  return reading.error(place, {
+    what: "The Fisher of this model is given twice",
+    got: `${first?.path} on line ${first?.at.line} and ${place.path} on line ${place.at.line}`,
+    expected: "one of them",
+  });
+}
