@@ -29,7 +29,7 @@ export interface PickleWorld {
 const MAX_OPERATIONS = 10_000_000;
 const MAX_STACK = 1_000_000;
 const MAX_TEXT_BYTES = 1 << 28;
-const MAX_COPIED = 1 << 25;
+const MAX_COPIED = 1 << 23;
 const MAX_INTEGER_BYTES = 1024;
 const HIGHEST_PROTOCOL = 5;
 
@@ -192,7 +192,7 @@ class Machine {
       case OP.BINUNICODE8:
         return this.#push(this.#text(this.#length8()));
       case OP.UNICODE:
-        return this.#push(unescape(this.#line(), /\\u([0-9a-f]{4})|\\U([0-9a-f]{8})/gi));
+        return this.#push(unescape(this.#line(), /\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g));
       case OP.STRING:
         return this.#push(unquote(this.#line()));
       case OP.BINSTRING:
@@ -543,7 +543,7 @@ function memoIndex(text: string): number {
 function unquote(text: string): string {
   const [, , inner] = /^(['"])(.*)\1$/s.exec(text) ?? [];
   if (inner === undefined) throw new PickleFault("a malformed text", quote(text));
-  return unescape(inner, /\\x([0-9a-f]{2})|\\([\\'"nrt])/gi);
+  return unescape(inner, /\\x([0-9a-fA-F]{2})|\\([\\'"nrt])/g);
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t" };

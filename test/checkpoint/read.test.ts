@@ -122,7 +122,8 @@ describe("readElements", () => {
     const storage = bytes(rows * columns * 2);
     const source = counting(storage);
     const location = tensor(source, "F16", [columns, rows], [1, columns]);
-    expect(readTensor(location)).toEqual(naive(location, storage));
+    // Comparing the arrays by toEqual would take longer than all the rest.
+    expect(Buffer.compare(readTensor(location), naive(location, storage))).toBe(0);
     expect(source.reads).toHaveLength(3);
     for (const [, length] of source.reads) expect(length).toBeLessThanOrEqual(1 << 20);
   });
