@@ -188,7 +188,7 @@ function planAction(
 
 /** A slice must take whole models; which layers there are is known only now. */
 function checkLayerRanges(recipe: Recipe, stacks: ReturnType<typeof findLayers>): void {
-  const count = Math.max(0, ...stacks.map((stack) => stack.count));
+  const count = Math.max(0, ...stacks.values());
   for (const model of [...(recipe.base === undefined ? [] : [recipe.base]), ...recipe.models]) {
     if (model.layerRange === undefined || model.layerRange.end === count) continue;
     const { at, path, end } = model.layerRange;
