@@ -1,0 +1,151 @@
+import { z } from "zod";
+import type { Method, ParameterSpec } from "../methods/method.js";
+import { KEYS, type Level } from "./keys.js";
+import { DTYPE_NAMES } from "./parse.js";
+
+/** One schema for each key of a level: a key that is added to `KEYS` without one is a type error. */
+type Shape<L extends Level> = Record<keyof (typeof KEYS)[L], z.ZodType>;
+
+const path = z.string().min(1);
+
+const fisher = z
+  .union([
+    z.null(),
+    path,
+    z
+      .strictObject({
+        file: path.nullish().describe(KEYS.fisher.file),
+        scale: z.number().positive().nullish().describe(KEYS.fisher.scale),
+      } satisfies Shape<"fisher">)
+      .refine(({ file, scale }) => (file ?? scale ?? null) !== null, "a file, a scale, or both"),
+  ])
+  .meta({ id: "fisher", description: KEYS.model.fisher })
+  .optional();
+
+const reference = z
+  .union([
+    path,
+    z.strictObject({
+      model: path.describe(KEYS.reference.model),
+      fisher,
+    } satisfies Shape<"reference">),
+  ])
+  .meta({ id: "model" });
+
+const dtype = z.enum(Object.keys(DTYPE_NAMES)).nullish().meta({ id: "dtype" });
+
+/**
+ * The shape of recipes for these methods, discriminated by `merge_method`. It knows what a single value may be, not how values
+ * depend on one another (a model listed twice, a parameter that no level gives); `parseRecipe` is the judge of that.
+ */
+export function recipeSchema(methods: readonly Method[]): z.ZodType {
+  const [first, ...rest] = methods.map(recipeOf);
+  if (first === undefined) throw new RangeError("there is no method to make a schema of");
+  return z.discriminatedUnion("merge_method", [first, ...rest]);
+}
+
+/** The schema as JSON Schema (draft 2020-12), for editors. */
+export function recipeJsonSchema(methods: readonly Method[]): Record<string, unknown> {
+  const schema = z.toJSONSchema(recipeSchema(methods), {
+    target: "draft-2020-12",
+    io: "input",
+    override: ({ jsonSchema }) => {
+      // Refinements have no counterpart in JSON Schema; these two are told by which keys there are.
+      const keys = Object.keys(jsonSchema.properties ?? {});
+      if (keys.includes("models") && keys.includes("slices")) {
+        jsonSchema.oneOf = [{ required: ["models"] }, { required: ["slices"] }];
+      }
+      if (keys.includes("file") && keys.includes("scale")) jsonSchema.minProperties = 1;
+    },
+  });
+  return {
+    ...schema,
+    title: "gradmerge recipe",
+    description: "What to merge, and how.",
+  };
+}
+
+function recipeOf(method: Method) {
+  const forAll = parametersOf(method, () => true).describe(KEYS.top.parameters);
+  const forOne = parametersOf(method, ({ scope }) => scope === "model").describe(
+    KEYS.model.parameters,
+  );
+  const base = reference.describe(KEYS.top.base_model);
+  const model = z.strictObject({
+    model: reference.describe(KEYS.model.model),
+    fisher,
+    parameters: forOne,
+  } satisfies Shape<"model">);
+  const source = z.strictObject({
+    model: reference.describe(KEYS.source.model),
+    layer_range: z.tuple([z.literal(0), z.int().positive()]).describe(KEYS.source.layer_range),
+    fisher,
+    parameters: forOne,
+  } satisfies Shape<"source">);
+  const slice = z.strictObject({
+    sources: z.array(source).min(1).describe(KEYS.slice.sources),
+    base_model: z.null().optional().describe(KEYS.slice.base_model),
+    parameters: forAll,
+  } satisfies Shape<"slice">);
+  return z
+    .strictObject({
+      merge_method: z.literal(method.name).describe(`${method.summary} ${method.formula}`),
+      base_model: method.needs.base === "required" ? base : base.nullish(),
+      models: z.array(model).min(1).nullish().describe(KEYS.top.models),
+      slices: z.array(slice).length(1).nullish().describe(KEYS.top.slices),
+      modules: z.null().optional().describe(KEYS.top.modules),
+      parameters: forAll,
+      dtype: dtype.describe(KEYS.top.dtype),
+      out_dtype: dtype.describe(KEYS.top.out_dtype),
+      tokenizer_source: z.literal("base").nullish().describe(KEYS.top.tokenizer_source),
+      tokenizer: z
+        .strictObject({
+          source: z.literal("base").describe(KEYS.tokenizer.source),
+        } satisfies Shape<"tokenizer">)
+        .nullish()
+        .describe(KEYS.top.tokenizer),
+      chat_template: z.null().optional().describe(KEYS.top.chat_template),
+    } satisfies Shape<"top">)
+    .refine(
+      ({ models, slices }) => (models ?? null) === null || (slices ?? null) === null,
+      KEYS.top.models,
+    )
+    .refine(
+      ({ models, slices }) => (models ?? slices ?? null) !== null,
+      "exactly one of models and slices",
+    )
+    .describe(method.summary);
+}
+
+function parametersOf(method: Method, here: (spec: ParameterSpec) => boolean) {
+  const shape: Record<string, z.ZodType> = {};
+  for (const [name, spec] of Object.entries(method.parameters)) {
+    if (!here(spec)) continue;
+    const help =
+      spec.default === undefined ? spec.help : `${spec.help} Default: ${String(spec.default)}.`;
+    shape[name] = valueOf(spec).optional().describe(help);
+  }
+  return z.strictObject(shape).nullish();
+}
+
+/** A scalar, numbers over the layers, or cases by filter. */
+function valueOf(spec: ParameterSpec): z.ZodType {
+  const scalar = spec.type === "flag" ? z.boolean() : numberOf(spec);
+  const plain = spec.type === "flag" ? scalar : z.union([scalar, z.array(scalar).min(1)]);
+  const filters = z
+    .array(
+      z.strictObject({
+        filter: z.string().min(1).nullish().describe(KEYS.case.filter),
+        value: plain.describe(KEYS.case.value),
+      } satisfies Shape<"case">),
+    )
+    .min(1);
+  return z.union([plain, filters]);
+}
+
+function numberOf({ min, max, exclusive = false }: ParameterSpec): z.ZodType {
+  let number = z.number();
+  if (min !== undefined) number = exclusive ? number.gt(min) : number.min(min);
+  if (max !== undefined) number = exclusive ? number.lt(max) : number.max(max);
+  return number;
+}
