@@ -406,7 +406,7 @@ class Machine {
     if (found !== undefined) return found;
     throw new PickleFault(
       `the pickle imports ${quote(path).slice(1, -1)}, and only tensors and plain containers are read`,
-      path.slice(0, 200),
+      undefined,
       REFUSED_IMPORT_HINT,
     );
   }

@@ -1,0 +1,20 @@
+// The property tests of the checkpoint readers with many more cases than a test run has.
+//
+//   node bench/fuzz.mjs [CASES]     100,000 cases of each property unless given
+//
+// A failure prints the case, shrunk, and the seed that makes it again.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const cases = process.argv[2] ?? "100000";
+if (!/^[1-9]\d*$/.test(cases)) {
+  console.error(`not a number of cases: ${cases}`);
+  process.exit(2);
+}
+const root = fileURLToPath(new URL("..", import.meta.url));
+const { status } = spawnSync(
+  process.execPath,
+  ["node_modules/vitest/vitest.mjs", "run", "test/checkpoint/fuzz.test.ts", "--reporter=verbose"],
+  { cwd: root, stdio: "inherit", env: { ...process.env, GRADMERGE_FUZZ_CASES: cases } },
+);
+process.exit(status ?? 1);

@@ -1,0 +1,287 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { memorySource } from "../../src/bytes/memory.js";
+import type { ByteSource } from "../../src/bytes/source.js";
+import type { Checkpoint } from "../../src/checkpoint/checkpoint.js";
+import { openCheckpointSource } from "../../src/checkpoint/open-file.js";
+import { readTensor } from "../../src/checkpoint/read.js";
+import { encodeSafetensorsHeader } from "../../src/checkpoint/safetensors.js";
+import { byteLength } from "../../src/dtypes/dtype.js";
+import { GradmergeError } from "../../src/errors.js";
+import {
+  FALSE,
+  concat,
+  dict,
+  imported,
+  legacyFile,
+  list,
+  raw,
+  reduce,
+  storage,
+  tensor,
+  uint,
+  zip,
+  zipFile,
+} from "./torch-files.js";
+
+/** Cases of each property: a few hundred in a test run, many more from bench/fuzz.mjs. */
+const CASES = Number(process.env["GRADMERGE_FUZZ_CASES"] ?? 1000);
+const LIMITS = { numRuns: CASES };
+const TIMEOUT = 60_000 + CASES * 20;
+
+/** A source that refuses to hand out more at once than it has: no length in the bytes may decide what is allocated. */
+function watched(bytes: Uint8Array): ByteSource {
+  const source = memorySource("fuzzed", bytes);
+  return {
+    ...source,
+    readInto(target, offset) {
+      if (target.length > bytes.length)
+        throw new Error(`allocated ${target.length} of ${bytes.length} bytes`);
+      source.readInto(target, offset);
+    },
+  };
+}
+
+/** Whatever the bytes, either a clear refusal or a checkpoint whose every tensor can be read. */
+async function check(bytes: Uint8Array): Promise<void> {
+  let checkpoint: Checkpoint;
+  try {
+    checkpoint = await openCheckpointSource(watched(bytes), "fuzzed");
+  } catch (error) {
+    if (!(error instanceof GradmergeError)) throw error;
+    expect(error.message).toContain("fuzzed");
+    return;
+  }
+  for (const [name, entry] of checkpoint.tensors) {
+    expect(entry.name).toBe(name);
+    expect(entry.elements).toBe(entry.shape.reduce((product, extent) => product * extent, 1));
+    const strides = entry.strides ?? [];
+    const last = entry.strides
+      ? entry.shape.reduce((sum, extent, k) => sum + (extent - 1) * (strides[k] ?? 0), 0)
+      : entry.elements - 1;
+    if (entry.elements > 0) {
+      expect(entry.begin + byteLength(entry.dtype, last + 1)).toBeLessThanOrEqual(bytes.length);
+    }
+    // An expanded view of a few bytes may have any number of elements.
+    if (entry.elements < 100_000) {
+      expect(readTensor(entry)).toHaveLength(byteLength(entry.dtype, entry.elements));
+    }
+  }
+  for (const target of checkpoint.aliases.values())
+    expect(checkpoint.tensors.has(target)).toBe(true);
+}
+
+type Mutation = (bytes: Uint8Array) => Uint8Array;
+
+/** A place, as a share of the length, so that shrinking keeps it in range. */
+const place = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
+
+const mutation: fc.Arbitrary<Mutation> = fc.oneof(
+  fc.tuple(place, fc.nat(255)).map(([at, byte]): Mutation => (bytes) => {
+    const copy = bytes.slice();
+    copy[Math.floor(at * copy.length)] = byte;
+    return copy;
+  }),
+  // Numbers that lengths, counts and offsets tend to break at.
+  fc
+    .tuple(
+      place,
+      fc.constantFrom(4, 8),
+      fc.constantFrom(0, 1, 0x7f, 0xff, 2 ** 31 - 1, 2 ** 32 - 1, 2 ** 53),
+    )
+    .map(([at, width, number]): Mutation => (bytes) => {
+      const copy = bytes.slice();
+      copy.set(
+        uint(number, width).subarray(0, copy.length),
+        Math.floor(at * Math.max(0, copy.length - width)),
+      );
+      return copy;
+    }),
+  place.map(
+    (at): Mutation =>
+      (bytes) =>
+        bytes.slice(0, Math.floor(at * bytes.length)),
+  ),
+  fc.tuple(place, fc.uint8Array({ maxLength: 6 })).map(([at, more]): Mutation => (bytes) => {
+    const k = Math.floor(at * bytes.length);
+    return concat(bytes.subarray(0, k), more, bytes.subarray(k));
+  }),
+  fc.tuple(place, place, fc.nat(40)).map(([from, to, length]): Mutation => (bytes) => {
+    const copy = bytes.slice();
+    const k = Math.floor(from * bytes.length);
+    return copy.copyWithin(Math.floor(to * bytes.length), k, k + length);
+  }),
+  fc.tuple(place, fc.integer({ min: 1, max: 8 })).map(([at, length]): Mutation => (bytes) => {
+    const k = Math.floor(at * bytes.length);
+    return concat(bytes.subarray(0, k), bytes.subarray(k + length));
+  }),
+);
+
+function mutated(files: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
+  return fc
+    .tuple(fc.constantFrom(...files), fc.array(mutation, { minLength: 1, maxLength: 4 }))
+    .map(([file, mutations]) => mutations.reduce((bytes, mutate) => mutate(bytes), file));
+}
+
+const data = Uint8Array.from({ length: 24 }, (_, i) => i);
+const floats = storage("FloatStorage", "0", 6);
+const object = dict(
+  [
+    "state_dict",
+    dict(["w", tensor(floats, [2, 3], [1, 2])], ["tied", tensor(floats, [2, 3], [1, 2])]),
+  ],
+  ["epoch", 3],
+  ["history", list("a", 1, reduce(imported("torch", "Size"), [1, 2]), FALSE)],
+);
+const zipped = zipFile(object, { "0": data }, { "archive/byteorder": raw("little") });
+const legacy = legacyFile(object, [{ key: "0", elements: 6, data }]);
+const header = encodeSafetensorsHeader(
+  [
+    { name: "w", dtype: "F32", shape: [2, 2] },
+    { name: "__proto__", dtype: "BF16", shape: [4] },
+    { name: "z", dtype: "I8", shape: [0, 3] },
+  ],
+  { format: "pt", note: "é" },
+);
+const safetensors = concat(header.bytes, data);
+
+/** Operations that make sense more often than random bytes do. */
+const operation = fc.oneof(
+  fc.constantFrom(
+    ..."NKJ\x88\x89)]}\x8f(.0123tlduseaRbQ\x81\x85\x86\x87\x90\x91\x94"
+      .split("")
+      .map((op) => raw(op)),
+  ),
+  fc
+    .tuple(fc.constantFrom("q", "h", "K", "\x82"), fc.nat(5))
+    .map(([op, n]) => concat(raw(op), uint(n, 1))),
+  fc
+    .tuple(fc.constantFrom("X", "B", "J", "r", "j", "T", "\x8b"), fc.oneof(fc.nat(6), fc.nat()))
+    .map(([op, n]) => concat(raw(op), uint(n, 4))),
+  fc
+    .tuple(fc.constantFrom("\x8d", "\x8e", "\x95", "\x96"), fc.oneof(fc.nat(6), fc.maxSafeNat()))
+    .map(([op, n]) => concat(raw(op), uint(n, 8))),
+  fc.constantFrom(
+    imported("collections", "OrderedDict"),
+    imported("torch._utils", "_rebuild_tensor_v2"),
+    imported("torch._utils", "_rebuild_parameter"),
+    imported("torch._tensor", "_rebuild_from_type_v2"),
+    imported("torch", "FloatStorage"),
+    imported("torch", "Size"),
+    imported("torch", "float16"),
+    imported("_codecs", "encode"),
+    imported("builtins", "set"),
+    floats,
+    tensor(floats, [6], [1]),
+    raw("Vtext\n"),
+    raw("I12\n"),
+    raw("F1.5\n"),
+    raw("L5L\n"),
+    raw("S'q'\n"),
+    raw("X\x01\x00\x00\x00a"),
+  ),
+);
+
+const program = fc
+  .array(operation, { maxLength: 40 })
+  .map((operations) => concat(raw("\x80\x02"), ...operations, raw(".")));
+
+describe("whatever the bytes, a refusal that names the file, or a checkpoint that can be read", () => {
+  test.each([
+    ["safetensors", safetensors],
+    ["zip", zipped],
+    ["legacy", legacy],
+  ])("the unharmed %s file is one", async (_, bytes) => {
+    const checkpoint = await openCheckpointSource(watched(bytes), "fuzzed");
+    expect(checkpoint.tensors.has("w")).toBe(true);
+    await check(bytes);
+  });
+
+  test("random bytes, behind every signature", { timeout: TIMEOUT }, async () => {
+    const magic = legacy.subarray(0, 15);
+    const signature = fc.constantFrom(
+      raw(""),
+      raw("\x10\0\0\0\0\0\0\0{"),
+      raw("PK\x03\x04"),
+      raw("PK\x05\x06"),
+      raw("\x80\x02"),
+      raw("\x80\x04\x95"),
+      magic,
+    );
+    const bytes = fc
+      .tuple(signature, fc.uint8Array({ maxLength: 300 }))
+      .map((parts) => concat(...parts));
+    await fc.assert(fc.asyncProperty(bytes, check), LIMITS);
+  });
+
+  test("changed safetensors files", { timeout: TIMEOUT }, async () => {
+    await fc.assert(fc.asyncProperty(mutated([safetensors]), check), LIMITS);
+  });
+
+  test("safetensors headers of any JSON", { timeout: TIMEOUT }, async () => {
+    const count = fc.oneof(fc.nat(8), fc.constantFrom(-1, 1.5, 2 ** 31, 2 ** 53, 1e300, "1", null));
+    const entry = fc.record(
+      {
+        dtype: fc.oneof(fc.constantFrom("F32", "U8", "BOOL", "F4", "toString"), fc.jsonValue()),
+        shape: fc.oneof(fc.array(count, { maxLength: 3 }), fc.jsonValue()),
+        data_offsets: fc.oneof(
+          fc.tuple(count, count),
+          fc.array(count, { maxLength: 3 }),
+          fc.jsonValue(),
+        ),
+      },
+      { requiredKeys: [] },
+    );
+    const name = fc.oneof(fc.constantFrom("a", "__metadata__", "__proto__"), fc.string());
+    const json = fc.oneof(
+      fc.dictionary(name, fc.oneof(entry, fc.jsonValue()), { maxKeys: 4 }),
+      fc.jsonValue(),
+    );
+    const bytes = fc.tuple(json, fc.nat(20)).map(([body, extra]) => {
+      const text = new TextEncoder().encode(JSON.stringify(body));
+      return concat(uint(text.length, 8), text, new Uint8Array(extra));
+    });
+    // By name it is a safetensors file whatever it begins with.
+    const checkNamed = async (content: Uint8Array) => {
+      const source = { ...watched(content), name: "fuzzed.safetensors" };
+      await openCheckpointSource(source, "fuzzed").catch((error: unknown) => {
+        if (!(error instanceof GradmergeError)) throw error;
+      });
+      await check(content);
+    };
+    await fc.assert(fc.asyncProperty(bytes, checkNamed), LIMITS);
+  });
+
+  test("changed PyTorch files, zip and legacy", { timeout: TIMEOUT }, async () => {
+    await fc.assert(fc.asyncProperty(mutated([zipped, legacy]), check), LIMITS);
+  });
+
+  test("changed pickles inside sound zip and legacy files", { timeout: TIMEOUT }, async () => {
+    await fc.assert(
+      fc.asyncProperty(mutated([object]), async (body) => {
+        await check(
+          zip([
+            ["a/data.pkl", concat(body, raw("."))],
+            ["a/data/0", data],
+          ]),
+        );
+        await check(legacyFile(body, [{ key: "0", elements: 6, data }]));
+      }),
+      LIMITS,
+    );
+  });
+
+  test("random pickle programs", { timeout: TIMEOUT }, async () => {
+    await fc.assert(
+      fc.asyncProperty(program, async (bytes) => {
+        await check(
+          zip([
+            ["a/data.pkl", bytes],
+            ["a/data/0", data],
+          ]),
+        );
+      }),
+      LIMITS,
+    );
+  });
+});
