@@ -63,6 +63,13 @@ describe("coordinates without curvature", () => {
     expect(report.get("uncurved")).toBe(1);
   });
 
+  test("are none where a base that joins has curvature", () => {
+    const base = { theta: [-1, -1, -1], curvature: [1, 0, 0] };
+    const { output, report } = evaluateCase(fisher, { ...uncurved, base });
+    expect(output?.[0]).toBe(-1);
+    expect(report.get("uncurved")).toBe(0);
+  });
+
   test("stay at a base that joins, whose damping is then the only curvature", () => {
     const base = { theta: [-1, -1, -1], curvature: [0, 0, 0] };
     const { output, report } = evaluateCase(fisher, { ...uncurved, base });

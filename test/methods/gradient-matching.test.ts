@@ -147,9 +147,9 @@ describe("the guard", () => {
 
 describe("coordinates without curvature", () => {
   const uncurved: MergeCase = {
-    base: { theta: [1, 1, 1], curvature: [0, 0, 2] },
+    base: { theta: [1, 1, 1], curvature: [0, 0, 1e-9] },
     models: [
-      { theta: [2, 2, 2], curvature: [0, 3, 0], parameters: { weight: 0.5 } },
+      { theta: [2, 2, 2], curvature: [0, 3e-9, 0], parameters: { weight: 0.5 } },
       { theta: [3, 3, 3], curvature: [0, 0, 0], parameters: { weight: 0.25 } },
     ],
   };

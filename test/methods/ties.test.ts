@@ -209,22 +209,30 @@ describe("electing and merging", () => {
   });
 });
 
-test("every operation is rounded to the working type", () => {
+test("inputs and every operation are rounded to the working type", () => {
   const bf16 = roundToBFloat16;
-  const [base, first, second, third] = [bf16(0.1), bf16(0.737), bf16(-1.21), bf16(0.311)];
-  const weight = bf16(0.3);
-  const weighted = [first, third].map((theta) => bf16(bf16(theta - base) * weight));
-  const sum = bf16(weighted.reduce((total, x) => total + x, 0));
-  const expected = bf16(base + bf16(bf16(sum / bf16(2 * weight)) * 0.7));
+  const numbers = random(1);
+  const draw = (): number[] => Array.from({ length: 200 }, () => Math.fround(numbers.normal()));
+  const base = draw();
+  const models = [0.3, 0.45, -0.2].map((weight) => ({ theta: draw(), parameters: { weight } }));
+  const expected = base.map((value, i) => {
+    const theta = bf16(value);
+    const votes = models.map((model) => {
+      const weight = bf16(model.parameters.weight);
+      return { weight, delta: bf16(bf16(bf16(model.theta[i] ?? NaN) - theta) * weight) };
+    });
+    const sign = votes.reduce((sum, { delta }) => sum + delta, 0) >= 0 ? 1 : -1;
+    const winners = votes.filter(({ delta }) => Math.sign(delta) === sign);
+    const sum = bf16(winners.reduce((total, { delta }) => total + delta, 0));
+    const divisor = bf16(winners.reduce((total, { weight }) => total + weight, 0));
+    return bf16(theta + bf16(bf16(sum / (divisor === 0 ? 1 : divisor)) * 0.7));
+  });
   const merge: MergeCase = {
-    base: { theta: [base] },
-    models: [first, second, third].map((theta, t) => ({
-      theta: [theta],
-      parameters: { weight: t === 1 ? 0.1 : 0.3 },
-    })),
+    base: { theta: base },
+    models,
     parameters: { lambda: 0.7 },
     working: "BF16",
     output: "F32",
   };
-  expect(merged(ties, merge)).toEqual([expected]);
+  expect(merged(ties, merge)).toEqual(expected);
 });
