@@ -1,8 +1,10 @@
-// The property tests of the checkpoint readers with many more cases than a test run has.
-//
-//   node bench/fuzz.mjs [CASES]     100,000 cases of each property unless given
-//
-// A failure prints the case, shrunk, and the seed that makes it again.
+/**
+ * The property tests of the checkpoint readers with many more cases than a test run has.
+ *
+ *     npm run bench fuzz [-- CASES]      100,000 cases of each property unless given
+ *
+ * A failure prints the case, shrunk, and the seed that makes it again.
+ */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 

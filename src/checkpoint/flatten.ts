@@ -20,7 +20,7 @@ export interface FlatObject {
 const WRAPPERS: readonly PickleValue[] = ["state_dict", "model_state_dict", "model", "module"];
 const MAX_DEPTH = 100;
 /** A bound on names and leaves together, in characters: a few bytes of pickle can make lists of lists of one list. */
-const MAX_CHARACTERS = 1 << 26;
+const MAX_CHARACTERS = 1 << 25;
 
 /**
  * Names every tensor of a saved object, and turns every other leaf into text.

@@ -33,7 +33,7 @@ const ADAPTER = /^adapter_(model\.(safetensors|bin)|config\.json)$/;
  * @throws CheckpointError, PickleError or TruncatedError, naming the file and, where there is one, the tensor.
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
-  const stat = statSync(path, { throwIfNoEntry: false });
+  const stat = readable(path, () => statSync(path, { throwIfNoEntry: false }));
   if (stat === undefined) throw missing(path);
   const absolute = resolve(path);
   const file = stat.isDirectory() ? join(absolute, weightsFile(absolute)) : absolute;
@@ -44,7 +44,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 function weightsFile(folder: string): string {
-  const names = readdirSync(folder).sort();
+  const names = readable(folder, () => readdirSync(folder)).sort();
   const standard = STANDARD_NAMES.find((name) => names.includes(name));
   if (standard !== undefined) return standard;
 
@@ -77,6 +77,20 @@ function weightsFile(folder: string): string {
     got: names.length === 0 ? "an empty folder" : listing(names),
     expected: "model.safetensors, pytorch_model.bin, or an index of shards",
   });
+}
+
+/** What the file system refuses, a folder without permission for instance, is an error that names the path. */
+function readable<Result>(path: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    throw new CheckpointError({
+      what: "the path cannot be read",
+      where: path,
+      got: error instanceof Error ? error.message : String(error),
+      hint: "check the path and its permissions",
+    });
+  }
 }
 
 function missing(path: string): CheckpointError {

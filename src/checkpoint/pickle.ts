@@ -26,7 +26,7 @@ export interface PickleWorld {
  * Limits that no file of torch.save comes near. Each operation makes at most one object, so their number bounds the memory,
  * and texts are bounded together.
  */
-const MAX_OPERATIONS = 10_000_000;
+const MAX_OPERATIONS = 5_000_000;
 const MAX_STACK = 1_000_000;
 const MAX_TEXT_BYTES = 1 << 28;
 const MAX_COPIED = 1 << 23;

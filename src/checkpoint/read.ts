@@ -1,21 +1,8 @@
 import type { ByteSource } from "../bytes/source.js";
-import { DTYPES, byteLength, type DType } from "../dtypes/dtype.js";
+import { DTYPES, byteLength } from "../dtypes/dtype.js";
 import { CheckpointError } from "../errors.js";
+import type { TensorEntry } from "./checkpoint.js";
 import { quote } from "./json.js";
-
-/**
- * As much of a tensor entry as reading takes. Apart from `source`, plain data: a worker thread gets these fields by
- * message and makes the source again with `fileSource({ name, size, fd })`.
- */
-export interface TensorLocation {
-  readonly name: string;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly elements: number;
-  readonly source: ByteSource;
-  readonly begin: number;
-  readonly strides?: readonly number[] | undefined;
-}
 
 /** Wanted elements closer together than this are fetched by one read, bytes between them included. */
 const GAP_BYTES = 4096;
@@ -26,7 +13,7 @@ const WINDOW_BYTES = 1 << 20;
  * All elements, in row-major order, little-endian.
  * @throws TruncatedError where the file ends before. @throws CheckpointError where the tensor does not fit one array.
  */
-export function readTensor(tensor: TensorLocation): Uint8Array {
+export function readTensor(tensor: TensorEntry): Uint8Array {
   const size = byteLength(tensor.dtype, tensor.elements);
   let target: Uint8Array;
   try {
@@ -46,11 +33,14 @@ export function readTensor(tensor: TensorLocation): Uint8Array {
  * Fills `target` with the elements `first` to `first + count − 1`, counted in row-major order.
  * A contiguous tensor takes one exact read. A strided one is gathered in bounded memory: elements that lie close together
  * come by one read of at most a megabyte, and whole rows straight into the target.
+ *
+ * Apart from its source an entry is plain data: a worker thread gets it by message and makes the source again with
+ * `fileSource({ name, size, fd })`.
  * @throws RangeError where the range is outside the tensor or no whole number of bytes, or the target has another size.
  * @throws TruncatedError where the file ends before.
  */
 export function readElements(
-  tensor: TensorLocation,
+  tensor: TensorEntry,
   first: number,
   count: number,
   target: Uint8Array,

@@ -94,6 +94,14 @@ describe("a path", () => {
     expect(await refusal("google/gemma-2b")).toContain("hf download google/gemma-2b");
   });
 
+  test("that the file system refuses", async () => {
+    symlinkSync(join(folder, "loop"), join(folder, "loop"));
+    expect(await refusal(join(folder, "loop"))).toContain("cannot be read");
+    expect(await refusal("a\0b")).toContain("cannot be read");
+    symlinkSync(join(folder, "none"), join(folder, "dangling"));
+    expect(await refusal(join(folder, "dangling"))).toContain("no such file");
+  });
+
   test.each([
     ["empty.safetensors", "", "the file is empty"],
     ["model.gguf", "GGUF\u0003\0\0\0", "GGUF"],

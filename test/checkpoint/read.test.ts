@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { memorySource } from "../../src/bytes/memory.js";
 import type { ByteSource } from "../../src/bytes/source.js";
-import { readElements, readTensor, type TensorLocation } from "../../src/checkpoint/read.js";
+import type { TensorEntry } from "../../src/checkpoint/checkpoint.js";
+import { readElements, readTensor } from "../../src/checkpoint/read.js";
 import { byteLength, type DType } from "../../src/dtypes/dtype.js";
 import { TruncatedError } from "../../src/errors.js";
 
@@ -26,13 +27,13 @@ function tensor(
   shape: number[],
   strides?: number[],
   begin = 0,
-): TensorLocation {
+): TensorEntry {
   const elements = shape.reduce((product, extent) => product * extent, 1);
   return { name: "t", dtype, shape, elements, source, begin, strides };
 }
 
 /** Element by element, straight from the definition of strides. */
-function naive(location: TensorLocation, storage: Uint8Array): Uint8Array {
+function naive(location: TensorEntry, storage: Uint8Array): Uint8Array {
   const width = byteLength(location.dtype, 1);
   const result = new Uint8Array(location.elements * width);
   for (let position = 0; position < location.elements; position++) {
