@@ -72,6 +72,8 @@ interface Axis {
   readonly step: number;
 }
 
+const SINGLE: Axis = { extent: 1, stride: 1, step: 1 };
+
 /** A rectangle of elements: where its first stands in the storage and in the target, and its axes. */
 interface Box {
   readonly storage: number;
@@ -170,15 +172,16 @@ class Gather {
       runAxes++;
     }
     const outer = axes.slice(0, axes.length - runAxes);
-    const inner = axes.slice(axes.length - runAxes);
-    const row = inner.at(-1);
-    const isRow = inner.length === 1 && row?.stride === 1 && row.step === 1;
+    const lines = axes.slice(axes.length - runAxes, -1);
+    const line = axes.at(-1) ?? SINGLE;
+    const isRow = runAxes === 1 && line.stride === 1 && line.step === 1;
     walk(outer, 0, box.storage, box.target, (storage, target) => {
       const offset = storage * this.#width;
       if (isRow) this.#readRow(offset, target * this.#width, runBytes);
+      else if (runAxes === 0) this.#copyLine(SINGLE, storage, target, offset + runBytes);
       else {
         const end = offset + runBytes;
-        walk(inner, 0, storage, target, (from, to) => this.#copyElement(from, to, end));
+        walk(lines, 0, storage, target, (from, to) => this.#copyLine(line, from, to, end));
       }
     });
   }
@@ -187,14 +190,33 @@ class Gather {
     this.#source.readInto(this.#target.subarray(target, target + length), this.#begin + offset);
   }
 
-  #copyElement(element: number, position: number, runEnd: number): void {
+  /** Copies along one axis, from the storage's element `from` on to the target's element `to` on. */
+  #copyLine({ extent, stride, step }: Axis, from: number, to: number, runEnd: number): void {
     const width = this.#width;
-    const offset = element * width;
-    if (offset < this.#windowBegin || offset + width > this.#windowEnd)
-      this.#moveWindow(offset, runEnd);
-    const from = offset - this.#windowBegin;
-    const to = position * width;
-    for (let i = 0; i < width; i++) this.#target[to + i] = this.#buffer[from + i] ?? 0;
+    const sourceStep = stride * width;
+    const targetStep = step * width;
+    for (let done = 0; done < extent;) {
+      const offset = (from + done * stride) * width;
+      if (offset < this.#windowBegin || offset + width > this.#windowEnd) {
+        this.#moveWindow(offset, runEnd);
+      }
+      const room = this.#windowEnd - offset - width;
+      const inWindow = sourceStep === 0 ? extent : Math.floor(room / sourceStep) + 1;
+      const count = Math.min(extent - done, inWindow);
+      const source = this.#buffer;
+      const target = this.#target;
+      let s = offset - this.#windowBegin;
+      let t = (to + done * step) * width;
+      if (stride === 1 && step === 1) target.set(source.subarray(s, s + count * width), t);
+      else {
+        for (let i = 0; i < count; i++) {
+          for (let k = 0; k < width; k++) target[t + k] = source[s + k] ?? 0;
+          s += sourceStep;
+          t += targetStep;
+        }
+      }
+      done += count;
+    }
   }
 
   #moveWindow(offset: number, runEnd: number): void {

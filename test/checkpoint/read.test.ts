@@ -89,7 +89,7 @@ describe("readTensor", () => {
 
 describe("readElements", () => {
   test("any range of any strided layout equals the definition", () => {
-    const storage = bytes(4000);
+    const storage = bytes(8000);
     const layout = fc
       .array(fc.record({ extent: fc.integer({ min: 1, max: 5 }), stride: fc.nat(60) }), {
         maxLength: 4,
