@@ -88,7 +88,7 @@ export const gradientMatching = defineMethod({
       },
       refuse: [
         {
-          when: held.greaterThan(0).not(),
+          when: precision.greaterThan(0).not(),
           what: "No curvature and damping 0: nothing says how far to move here",
           hint: "Set damping above 0, for instance to its default 1e-12; such coordinates then follow task arithmetic.",
         },
