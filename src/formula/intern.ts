@@ -132,6 +132,11 @@ export class Interner {
     }
   }
 
+  /** All nodes so far, one a line, each by what it is and the numbers of its operands. */
+  description(): string {
+    return [...this.#ids.keys()].map((node) => this.describe(node)).join("\n");
+  }
+
   #unique<T extends Node>(known: Map<string, T>, node: T): T {
     const key = this.describe(node);
     const equal = known.get(key);

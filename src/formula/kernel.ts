@@ -31,19 +31,13 @@ export interface KernelInput {
  * A number that a kernel writes at the end of a run: the part of the result that comes from the elements of this run.
  * `any` is 1 or 0. A `histogram` writes the number of elements above its window, and fills bins beside.
  */
-export type Sink = ValueSink | MaskSink;
-
-export interface ValueSink {
-  readonly kind: "sum" | "min" | "max" | "histogram";
-  readonly key: string;
-  readonly x: ValueNode;
-}
-
-export interface MaskSink {
-  readonly kind: "count" | "any";
-  readonly key: string;
-  readonly x: MaskNode;
-}
+export type Sink =
+  | { readonly kind: "sum"; readonly key: string; readonly x: ValueNode }
+  | { readonly kind: "min"; readonly key: string; readonly x: ValueNode }
+  | { readonly kind: "max"; readonly key: string; readonly x: ValueNode }
+  | { readonly kind: "histogram"; readonly key: string; readonly x: ValueNode }
+  | { readonly kind: "count"; readonly key: string; readonly x: MaskNode }
+  | { readonly kind: "any"; readonly key: string; readonly x: MaskNode };
 
 /** A formula as passes over the tensor, the last of which writes the output. */
 export interface Lowered {

@@ -1,6 +1,7 @@
 import type { FloatDType, OutputDType } from "../dtypes/dtype.js";
 import { FormulaError } from "../errors.js";
 import type { ElementRefusal, Formula, Precision } from "./formula.js";
+import { inputSlots, reachable } from "./graph.js";
 import { Interner, mapMask, mapValue } from "./intern.js";
 import {
   REFUSED,
@@ -176,7 +177,7 @@ export function lower(
   };
 
   const spec = (output: KernelSpec["output"], sinks: readonly Sink[]): KernelSpec => {
-    const used = slotsOf([
+    const used = inputSlots([
       ...(output === undefined ? [] : [output.node]),
       ...sinks.map((s) => s.x),
     ]);
@@ -327,23 +328,6 @@ function zeroBits(node: ValueNode, dtypes: ReadonlyMap<string, FloatDType>): num
     default:
       return 0;
   }
-}
-
-function reachable(roots: readonly Node[]): Set<Node> {
-  const seen = new Set<Node>();
-  const visit = (node: Node): void => {
-    if (seen.has(node)) return;
-    seen.add(node);
-    operands(node).forEach(visit);
-  };
-  roots.forEach(visit);
-  return seen;
-}
-
-function slotsOf(roots: readonly Node[]): Set<string> {
-  return new Set(
-    [...reachable(roots)].flatMap((node) => (node.kind === "input" ? [node.slot] : [])),
-  );
 }
 
 function parametersOf(roots: readonly Node[]): Set<string> {

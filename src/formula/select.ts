@@ -35,7 +35,7 @@ export interface FoundThreshold {
 }
 
 /** A window that no element is in, for a search that is over before the others of its stage. */
-export const EMPTY_WINDOW: SelectionWindow = { lo: 0xffffffff, shift: 0 };
+export const EMPTY_WINDOW: SelectionWindow = { lo: 0x80000000, shift: 0 };
 
 /** Bits of a magnitude in float32: all but the sign. */
 const MAGNITUDE_BITS = 31;

@@ -1,0 +1,387 @@
+import type { OutputDType } from "../dtypes/dtype.js";
+import type { BoundInput, Elements } from "./elements.js";
+import type { FunctionBuilder } from "./encoder.js";
+import { BINS, SELECTION_BYTES, type Sink } from "./kernel.js";
+import { propagatingExtreme, type Lanes } from "./lanes.js";
+import type { MaskNode, Node, ValueNode } from "./nodes.js";
+import { refusalTerms } from "./refusals.js";
+import { i16x8, i32x4, SHUFFLE } from "./vector.js";
+
+/**
+ * One sink of a kernel: a few locals that take in a step's elements, and at the end become one number.
+ * Where a step is not full, `elements.valid` and `validCodes` are masks of what exists; the rest must leave no trace.
+ */
+export interface Accumulator {
+  /** The nodes that are wanted of `elements` in every part. */
+  readonly roots: readonly Node[];
+  /** At the start of a step, when the raw codes are loaded. */
+  codes?(validCodes: number | undefined): void;
+  /** For each part of a step. */
+  part(part: number): void;
+  /** When the output of a step is encoded, where that has 16 bits. The codes are in a local. */
+  output?(encoded: number, validCodes: number | undefined): void;
+  /** Leaves the number on the stack, as f64. */
+  finish(): void;
+}
+
+export interface SinkContext {
+  readonly f: FunctionBuilder;
+  readonly lanes: Lanes;
+  readonly elements: Elements;
+  readonly inputs: ReadonlyMap<string, BoundInput>;
+  /** The value that is rounded and written, where that has 16 bits. */
+  readonly encodedOutput: { readonly node: ValueNode; readonly dtype: OutputDType } | undefined;
+  /** The parameter with the address of the selections, and which of them is this sink's. */
+  readonly selections: number;
+  readonly selection: number;
+}
+
+export function accumulate(sink: Sink, context: SinkContext): Accumulator {
+  switch (sink.kind) {
+    case "sum":
+      return sum(sink.x, context);
+    case "min":
+    case "max":
+      return extreme(sink.kind, sink.x, context);
+    case "count":
+      return count(sink.x, context);
+    case "any":
+      return any(sink.x, context);
+    case "histogram":
+      return histogram(sink.x, context);
+  }
+}
+
+/**
+ * A sum in float64, in a fixed order: two vectors of two partial sums. The factors of a product are widened before they are multiplied,
+ * so that a dot product of float32 has no rounding but that of the sum.
+ */
+function sum(x: ValueNode, { f, lanes, elements }: SinkContext): Accumulator {
+  const totals = [f.local("v128"), f.local("v128")] as const;
+  const wide = lanes.precision === "F32" && x.kind === "binary" && x.op === "multiply";
+  const factors = wide ? [...new Set([x.x, x.y])] : [x];
+  const locals = factors.map(() => f.local("v128"));
+  const add = (half: 0 | 1): void => {
+    f.get(totals[half]).simd("f64x2.add").set(totals[half]);
+  };
+  const widened = (half: 0 | 1): void => {
+    const [first = 0, second = first] = locals;
+    for (const local of wide ? [first, second] : [first]) {
+      f.get(local);
+      if (half === 1) f.get(local).shuffle(SHUFFLE.highHalf);
+      f.simd("f64x2.promote_low_f32x4");
+    }
+    if (wide) f.simd("f64x2.mul");
+  };
+  return {
+    roots: factors,
+    part: (part) => {
+      factors.forEach((factor, i) => {
+        elements.value(factor);
+        // What does not exist counts as 0, both factors of it.
+        if (elements.valid !== undefined) f.get(elements.valid).simd("v128.and");
+        const local = locals[i];
+        if (local !== undefined) f.set(local);
+      });
+      if (lanes.precision === "F64") {
+        f.get(locals[0] ?? 0);
+        add(part % 2 === 0 ? 0 : 1);
+      } else {
+        widened(0);
+        add(0);
+        widened(1);
+        add(1);
+      }
+    },
+    finish: () => {
+      const [first, second] = totals;
+      f.get(first).get(second).simd("f64x2.add").tee(first).lane("f64x2.extract_lane", 0);
+      f.get(first).lane("f64x2.extract_lane", 1).op("f64.add");
+    },
+  };
+}
+
+function extreme(
+  kind: "min" | "max",
+  x: ValueNode,
+  { f, lanes, elements }: SinkContext,
+): Accumulator {
+  const found = f.local("v128");
+  const scratch = f.local("v128");
+  const identity = lanes.constant(kind === "min" ? Infinity : -Infinity);
+  f.before(() => f.constant(identity).set(found));
+  return {
+    roots: [x],
+    part: () => {
+      f.get(found);
+      elements.value(x);
+      if (elements.valid !== undefined) {
+        f.constant(identity).get(elements.valid).simd("v128.bitselect");
+      }
+      propagatingExtreme(f, lanes, kind === "min" ? "pmin" : "pmax", scratch);
+      f.set(found);
+    },
+    finish: () => {
+      const extract = lanes.precision === "F32" ? "f32x4.extract_lane" : "f64x2.extract_lane";
+      for (let lane = 0; lane < lanes.width; lane++) {
+        f.get(found).lane(extract, lane);
+        if (lane > 0) f.op(`${lanes.scalar}.${kind}`);
+      }
+      if (lanes.precision === "F32") f.op("f64.promote_f32");
+    },
+  };
+}
+
+/** A true lane is −1. */
+function count(x: MaskNode, context: SinkContext): Accumulator {
+  const { f, lanes, elements } = context;
+  const total = f.local("v128");
+  return {
+    roots: [x],
+    part: () => {
+      f.get(total);
+      elements.mask(x);
+      if (elements.valid !== undefined) f.get(elements.valid).simd("v128.and");
+      f.simd(lanes.subtractInteger).set(total);
+    },
+    finish: () => {
+      addLanes(f, total, lanes.precision === "F32" ? [0, 1, 2, 3] : [0, 2]);
+    },
+  };
+}
+
+/** The sum of 32-bit lanes, as f64. */
+function addLanes(f: FunctionBuilder, total: number, lanes: readonly number[]): void {
+  lanes.forEach((lane, i) => {
+    f.get(total).lane("i32x4.extract_lane", lane);
+    if (i > 0) f.op("i32.add");
+  });
+  f.op("f64.convert_i32_u");
+}
+
+/** The bits of infinity in each type of 16-bit codes; what is above them, without the sign, is NaN. E4M3 has no infinities: its NaN. */
+const INFINITY_CODE = { BF16: 0x7f80, F16: 0x7c00, F8_E5M2: 0x7c00, F8_E4M3: 0x7f00 } as const;
+
+/**
+ * Whether any element is refused. That a number is finite shows in its bits, of which the greatest is kept: of raw 16-bit codes eight at
+ * a time. That it is not negative, too: as unsigned numbers, the bits of all negative ones but −0 are above those of −0.
+ */
+function any(x: MaskNode, context: SinkContext): Accumulator {
+  const { f, lanes, elements, inputs, encodedOutput } = context;
+  const { notFinite, negative, others } = refusalTerms(x);
+
+  const greatest = new Map<
+    string,
+    { local: number; limit: Uint8Array; wide: boolean; signed: boolean }
+  >();
+  const greatestOf = (limit: number, wide: boolean, signed: boolean): number => {
+    const key = `${limit} ${wide} ${signed}`;
+    let known = greatest.get(key);
+    if (known === undefined) {
+      known = { local: f.local("v128"), limit: wide ? i32x4(limit) : i16x8(limit), wide, signed };
+      greatest.set(key, known);
+    }
+    return known.local;
+  };
+  const keepCodes = (codes: () => void, infinity: number, isNegativeToo: boolean): void => {
+    const top = greatestOf(infinity - 1, false, true);
+    f.get(top);
+    codes();
+    if (!isNegativeToo) f.constant(i16x8(0x7fff)).simd("v128.and");
+    f.simd("i16x8.max_s").set(top);
+    if (!isNegativeToo) return;
+    const low = greatestOf(0x8000, false, false);
+    f.get(low);
+    codes();
+    f.simd("i16x8.max_u").set(low);
+  };
+
+  const rawInputs: { input: BoundInput & { raw: number }; infinity: number; negative: boolean }[] =
+    [];
+  const words: ValueNode[] = [];
+  const masks: { refused: boolean; write: () => void; roots: Node[] }[] = [];
+  let checksOutput = false;
+  for (const node of notFinite) {
+    const input = node.kind === "input" ? inputs.get(node.slot) : undefined;
+    const isNegativeToo = negative.has(node);
+    if (input?.raw !== undefined && input.dtype !== "F32" && input.dtype !== "F64") {
+      const infinity = INFINITY_CODE[input.dtype];
+      rawInputs.push({ input: { ...input, raw: input.raw }, infinity, negative: isNegativeToo });
+    } else if (encodedOutput?.node === node) checksOutput = true;
+    else if (lanes.precision === "F32") words.push(node);
+    else {
+      masks.push({
+        refused: false,
+        roots: isNegativeToo ? [node, node] : [node],
+        write: () => {
+          elements.value(node);
+          f.simd(lanes.abs).constant(lanes.constant(Infinity)).simd(lanes.less);
+          if (!isNegativeToo) return;
+          f.constant(lanes.constant(0));
+          elements.value(node);
+          f.simd(lanes.lessOrEqual).simd("v128.and");
+        },
+      });
+    }
+  }
+  for (const { mask, refused } of others) {
+    masks.push({ refused, roots: [mask], write: () => elements.mask(mask) });
+  }
+  const [someTrue, allTrue] = [f.local("v128"), f.local("v128")];
+  f.before(() => f.constant(i32x4(0xffffffff)).set(allTrue));
+
+  return {
+    roots: [
+      ...words.flatMap((node) => (negative.has(node) ? [node, node] : [node])),
+      ...masks.flatMap((m) => m.roots),
+    ],
+    codes: (valid) => {
+      for (const { input, infinity, negative: isNegativeToo } of rawInputs) {
+        const codes = (): void => {
+          f.get(input.raw);
+          if (valid !== undefined) f.get(valid).simd("v128.and");
+        };
+        keepCodes(codes, infinity, isNegativeToo);
+      }
+    },
+    part: () => {
+      for (const node of words) {
+        const isNegativeToo = negative.has(node);
+        const word = (): void => {
+          elements.value(node);
+          if (elements.valid !== undefined) f.get(elements.valid).simd("v128.and");
+        };
+        const top = greatestOf(0x7f7fffff, true, true);
+        f.get(top);
+        word();
+        if (!isNegativeToo) f.constant(i32x4(0x7fffffff)).simd("v128.and");
+        f.simd("i32x4.max_s").set(top);
+        if (!isNegativeToo) continue;
+        const low = greatestOf(0x80000000, true, false);
+        f.get(low);
+        word();
+        f.simd("i32x4.max_u").set(low);
+      }
+      for (const { refused, write } of masks) {
+        write();
+        if (refused) {
+          if (elements.valid !== undefined) f.get(elements.valid).simd("v128.and");
+          f.get(someTrue).simd("v128.or").set(someTrue);
+        } else {
+          if (elements.valid !== undefined) {
+            f.get(elements.valid).simd("v128.not").simd("v128.or");
+          }
+          f.get(allTrue).simd("v128.and").set(allTrue);
+        }
+      }
+    },
+    output: (encoded, valid) => {
+      if (!checksOutput || encodedOutput === undefined) return;
+      const { dtype } = encodedOutput;
+      if (dtype !== "BF16" && dtype !== "F16") return;
+      const codes = (): void => {
+        f.get(encoded);
+        if (valid !== undefined) f.get(valid).simd("v128.and");
+      };
+      keepCodes(codes, INFINITY_CODE[dtype], false);
+    },
+    finish: () => {
+      f.get(someTrue).get(allTrue).simd("v128.not").simd("v128.or");
+      for (const { local, limit, wide, signed } of greatest.values()) {
+        const width = wide ? "i32x4" : "i16x8";
+        f.get(local)
+          .constant(limit)
+          .simd(`${width}.${signed ? "gt_s" : "gt_u"}`)
+          .simd("v128.or");
+      }
+      f.simd("v128.any_true").op("f64.convert_i32_u");
+    },
+  };
+}
+
+/**
+ * Bins of the float32 magnitudes of a window, and the number above it. With d = bits − lo, what lies below the window has a negative d;
+ * in it, (d >> shift) has no bit from 4096 on. Once the window is narrow, few vectors have an element in it.
+ */
+function histogram(x: ValueNode, context: SinkContext): Accumulator {
+  const { f, lanes, elements, selections, selection } = context;
+  const [above, lo, position, inside, pair] = [
+    f.local("v128"),
+    f.local("v128"),
+    f.local("v128"),
+    f.local("v128"),
+    f.local("v128"),
+  ] as const;
+  const [shift, bin] = [f.local("i32"), f.local("i32")];
+  const valid = f.local("v128");
+  const begin = selection * SELECTION_BYTES;
+  f.before(() => {
+    f.get(selections).memory("v128.load32_splat", begin).set(lo);
+    f.get(selections)
+      .memory("i32.load", begin + 4)
+      .set(shift);
+  });
+
+  /** Four magnitudes on the stack. */
+  const take = (validLanes: number | undefined): void => {
+    f.constant(i32x4(0x7fffffff)).simd("v128.and").get(lo).simd("i32x4.sub");
+    f.get(shift).simd("i32x4.shr_s").set(position);
+    f.get(position)
+      .constant(i32x4(BINS - 1))
+      .simd("i32x4.gt_s");
+    if (validLanes !== undefined) f.get(validLanes).simd("v128.and");
+    f.set(pair).get(above).get(pair).simd("i32x4.sub").set(above);
+    f.get(position)
+      .constant(i32x4(-BINS >>> 0))
+      .simd("v128.and");
+    f.constant(i32x4(0)).simd("i32x4.eq");
+    if (validLanes !== undefined) f.get(validLanes).simd("v128.and");
+    f.tee(inside).simd("v128.any_true");
+    f.if(() => {
+      for (let lane = 0; lane < 4; lane++) {
+        // A lane outside counts 0 in whatever bin its last bits name.
+        f.get(position)
+          .constant(i32x4(BINS - 1))
+          .simd("v128.and");
+        f.lane("i32x4.extract_lane", lane)
+          .i32(2)
+          .op("i32.shl")
+          .get(selections)
+          .op("i32.add")
+          .tee(bin);
+        f.get(bin).memory("i32.load", begin + 8);
+        f.get(inside).lane("i32x4.extract_lane", lane).op("i32.sub");
+        f.memory("i32.store", begin + 8);
+      }
+    });
+  };
+
+  const first = f.local("v128");
+  return {
+    roots: [x],
+    part: (part) => {
+      elements.value(x);
+      if (lanes.precision === "F32") {
+        take(elements.valid);
+        return;
+      }
+      // Two parts make four magnitudes.
+      f.simd("f32x4.demote_f64x2_zero");
+      if (part % 2 === 0) {
+        f.set(first);
+        if (elements.valid !== undefined) f.get(elements.valid).set(valid);
+        return;
+      }
+      f.set(pair).get(first).get(pair).shuffle(SHUFFLE.lowHalves);
+      if (elements.valid === undefined) take(undefined);
+      else {
+        // The low words of the four 64-bit masks.
+        f.get(valid).get(elements.valid).shuffle(EVEN_WORDS).set(valid);
+        take(valid);
+      }
+    },
+    finish: () => addLanes(f, above, [0, 1, 2, 3]),
+  };
+}
+
+const EVEN_WORDS = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27] as const;
