@@ -12,6 +12,7 @@ import { NEXT_TILE, STOP, createBoard, openBoard, type Board } from "./board.js"
 import { mergedConfig, modelCard, type MergeRecord } from "./card.js";
 import type { MergeEvent, MergeResult } from "./events.js";
 import type { Failure, Job, WorkerReport } from "./job.js";
+import { writeError } from "./engine.js";
 import { Output, RECORD_FILE, isFinished } from "./output.js";
 import { compilePrograms, type Programs } from "./program.js";
 import { schedule, type Schedule } from "./schedule.js";
@@ -22,11 +23,13 @@ export interface RunOptions {
   /** Continue an interrupted merge of the same plan; a finished one is left as it is. */
   readonly resume?: boolean | undefined;
   readonly onEvent?: ((event: MergeEvent) => void) | undefined;
+  /** How often the data so far is synced and noted for `resume`, in milliseconds; 3000 by default. What was not noted is done again. */
+  readonly journalMilliseconds?: number | undefined;
   /** Interrupts the run between tiles; what is complete stays for `resume`. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How often progress is told, and how often data is synced for the journal. */
+/** How often progress is told. */
 const PROGRESS_MILLISECONDS = 200;
 const JOURNAL_MILLISECONDS = 3000;
 
@@ -83,7 +86,15 @@ export async function runPlan(
         outputs: output.shards,
       };
       const threads = startWorkers(job, workers, board);
-      const monitor = new Monitor(plan, order, board, output, complete, tell);
+      const monitor = new Monitor(
+        plan,
+        order,
+        board,
+        output,
+        complete,
+        tell,
+        options.journalMilliseconds ?? JOURNAL_MILLISECONDS,
+      );
       const interrupt = (): void => void Atomics.store(board.control, STOP, 1);
       options.signal?.addEventListener("abort", interrupt, { once: true });
       if (options.signal?.aborted === true) interrupt();
@@ -97,6 +108,7 @@ export async function runPlan(
         monitor.stop();
         await threads.catch(() => {});
       }
+      monitor.check();
       if (options.signal?.aborted === true && monitor.complete() < plan.tensors.length) {
         monitor.journal();
         output.close();
@@ -227,9 +239,9 @@ class Monitor {
   readonly #tell: (event: MergeEvent) => void;
   readonly #started = performance.now();
   readonly #totalBytes: number;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timers: readonly NodeJS.Timeout[];
   #journalled: number;
-  #lastJournal = performance.now();
+  #failure: unknown;
 
   constructor(
     plan: Plan,
@@ -238,6 +250,7 @@ class Monitor {
     output: Output,
     complete: number,
     tell: (event: MergeEvent) => void,
+    journalMilliseconds: number,
   ) {
     this.#plan = plan;
     this.#order = order;
@@ -249,7 +262,10 @@ class Monitor {
       if (step.tensor < complete) return total;
       return total + step.bytesPerElement * (plan.tensors[step.tensor]?.elements ?? 0);
     }, 0);
-    this.#timer = setInterval(() => this.#tick(), PROGRESS_MILLISECONDS);
+    this.#timers = [
+      setInterval(() => this.#tellProgress(), PROGRESS_MILLISECONDS),
+      setInterval(() => this.#keepJournal(), journalMilliseconds),
+    ];
   }
 
   /** Tensors complete, from the first. */
@@ -274,11 +290,26 @@ class Monitor {
     this.#journalled = complete;
   }
 
-  stop(): void {
-    clearInterval(this.#timer);
+  /** @throws OutputError where the data or the journal could not be written meanwhile. */
+  check(): void {
+    if (this.#failure !== undefined) throw writeError(this.#output.folder, this.#failure);
   }
 
-  #tick(): void {
+  /** Called by a timer, where nobody would catch an error: it ends the run. */
+  #keepJournal(): void {
+    try {
+      this.journal();
+    } catch (error) {
+      this.#failure ??= error;
+      Atomics.store(this.#board.control, STOP, 1);
+    }
+  }
+
+  stop(): void {
+    this.#timers.forEach(clearInterval);
+  }
+
+  #tellProgress(): void {
     const bytes = Number(Atomics.load(this.#board.bytes, 0));
     const seconds = (performance.now() - this.#started) / 1000;
     const bytesPerSecond = bytes / seconds;
@@ -290,9 +321,6 @@ class Monitor {
       bytesPerSecond,
       secondsLeft: Math.max(0, secondsLeft),
     });
-    if (performance.now() - this.#lastJournal < JOURNAL_MILLISECONDS) return;
-    this.journal();
-    this.#lastJournal = performance.now();
   }
 }
 
