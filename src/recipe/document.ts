@@ -1,10 +1,13 @@
 import {
+  Composer,
   isAlias,
+  isCollection,
   isMap,
   isScalar,
   isSeq,
   LineCounter,
-  parseDocument,
+  Parser,
+  type CST,
   type Document,
   type Node,
   type Pair,
@@ -35,7 +38,7 @@ export interface Entry {
   readonly item: Item;
 }
 
-/** A recipe is written by hand; anything longer is some other file. */
+/** Recipes are written by hand; anything longer is some other file. */
 const LONGEST_TEXT = 1 << 20;
 /** Aliases may repeat parts of a recipe, but not without end. */
 const MOST_ITEMS = 100_000;
@@ -61,35 +64,38 @@ export function parseItems(source: RecipeText): MappingItem {
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
 
-  let document: Document.Parsed;
-  try {
-    document = parseDocument(source.text, {
-      lineCounter: counter,
-      // Checked below, where the first of the two can be named.
-      uniqueKeys: false,
-      prettyErrors: false,
-      logLevel: "error",
-    });
-  } catch (cause) {
-    // The parser recurses; nesting by the thousands exhausts the stack.
-    throw recipeError(source, start, {
-      what: "The file cannot be read as YAML",
-      got: cause instanceof Error ? cause.message : String(cause),
+  const tokens = [...new Parser(counter.addNewLine).parse(source.text)];
+  // The composer recurses: what is nested by the thousands would exhaust the stack, and with it the process.
+  const deep = firstDeeperThan(DEEPEST, tokens);
+  if (deep !== undefined) {
+    throw recipeError(source, position(deep), {
+      what: "The file is nested too deep for a recipe",
+      expected: `at most ${DEEPEST} levels`,
     });
   }
+  const composer = new Composer({
+    lineCounter: counter,
+    // Checked below, where the first of the two can be named.
+    uniqueKeys: false,
+    prettyErrors: false,
+    logLevel: "error",
+  });
+  const [document, second] = composer.compose(tokens, true, source.text.length);
+  if (document === undefined)
+    throw new RangeError("the composer is asked for a document in any case");
   const problem = document.errors[0] ?? document.warnings[0];
   if (problem !== undefined) {
-    throw recipeError(
-      source,
-      position(problem.pos[0]),
-      problem.code === "MULTIPLE_DOCS"
-        ? {
-            what: "The file holds several YAML documents; recipes that build on one another are not supported yet",
-            expected: "one recipe a file",
-            hint: "Put each recipe into a file of its own, and merge them one after the other.",
-          }
-        : { what: "The file is not valid YAML", got: problem.message },
-    );
+    throw recipeError(source, position(problem.pos[0]), {
+      what: "The file is not valid YAML",
+      got: problem.message,
+    });
+  }
+  if (second !== undefined) {
+    throw recipeError(source, position(second.range[0]), {
+      what: "The file holds several YAML documents; recipes that build on one another are not supported yet",
+      expected: "one recipe a file",
+      hint: "Put each recipe into a file of its own, and merge them one after the other.",
+    });
   }
 
   const root = new Builder(source, document, position).root();
@@ -99,6 +105,24 @@ export function parseItems(source: RecipeText): MappingItem {
     got: describeItem(root),
     expected: "keys such as merge_method and models",
   });
+}
+
+/** The offset of the first token that is nested deeper, found without recursion. */
+function firstDeeperThan(limit: number, tokens: readonly CST.Token[]): number | undefined {
+  const open = tokens.toReversed().map((token) => ({ token, depth: 0 }));
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { token, depth } = next;
+    if (depth > limit) return token.offset;
+    if (token.type === "document" && token.value !== undefined) {
+      open.push({ token: token.value, depth });
+    }
+    if (!("items" in token)) continue;
+    for (const { key, value } of token.items.toReversed()) {
+      if (value) open.push({ token: value, depth: depth + 1 });
+      if (key) open.push({ token: key, depth: depth + 1 });
+    }
+  }
+  return undefined;
 }
 
 class Builder {
@@ -171,7 +195,10 @@ class Builder {
         });
       }
       const place = { path: path === "" ? key.name : `${path}.${key.name}`, at: key.at };
-      entries.set(key.name, { key: place, item: this.#item(pair.value, place, depth + 1) });
+      const item = this.#item(pair.value, place, depth + 1);
+      // A block begins on the line after its key, and is better found by the key.
+      const isBlock = isCollection(pair.value) && pair.value.flow !== true;
+      entries.set(key.name, { key: place, item: isBlock ? { ...item, at: key.at } : item });
     }
     // What `<<` brings in gives way to what is written.
     for (const pair of merged) {

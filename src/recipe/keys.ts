@@ -58,8 +58,10 @@ export type Level = keyof typeof KEYS;
 /** Keys and values of mergekit's dialect and its relatives that gradmerge knows of and cannot carry out, with the reason. */
 export const UNSUPPORTED_KEYS: Readonly<Record<Level, Readonly<Record<string, string>>>> = {
   top: {
-    genome: "This is a configuration of mergekit-evolve, which searches for recipes; it is not one",
-    tasks: "This is a configuration of mergekit-evolve, which searches for recipes; it is not one",
+    genome:
+      "This is a configuration of mergekit-evolve, which searches for recipes, and no recipe itself",
+    tasks:
+      "This is a configuration of mergekit-evolve, which searches for recipes, and no recipe itself",
     experts: "This is a configuration of mergekit-moe; mixtures of experts are not supported",
     gate_mode: "This is a configuration of mergekit-moe; mixtures of experts are not supported",
     stages: "Recipes in several stages are not supported yet",

@@ -68,10 +68,10 @@ function readValue(
   item: Item,
 ): ParameterValue {
   const isCase = (part: Item): boolean => part.kind === "mapping";
-  if (item.kind !== "list" || !item.items.some(isCase)) {
-    return readPlain(reading, name, spec, item);
-  }
-  const cases = item.items.map((part): FilterCase => {
+  // A single case needs no list around it.
+  const parts = item.kind === "list" ? item.items : [item];
+  if (!parts.some(isCase)) return readPlain(reading, name, spec, item);
+  const cases = parts.map((part): FilterCase => {
     if (isCase(part)) return readCase(reading, name, spec, part);
     throw reading.error(part, {
       what: `A list for ${name} holds filters and plain values side by side`,

@@ -132,15 +132,11 @@ function parametersOf(method: Method, here: (spec: ParameterSpec) => boolean) {
 function valueOf(spec: ParameterSpec): z.ZodType {
   const scalar = spec.type === "flag" ? z.boolean() : numberOf(spec);
   const plain = spec.type === "flag" ? scalar : z.union([scalar, z.array(scalar).min(1)]);
-  const filters = z
-    .array(
-      z.strictObject({
-        filter: z.string().min(1).nullish().describe(KEYS.case.filter),
-        value: plain.describe(KEYS.case.value),
-      } satisfies Shape<"case">),
-    )
-    .min(1);
-  return z.union([plain, filters]);
+  const filterCase = z.strictObject({
+    filter: z.string().min(1).nullish().describe(KEYS.case.filter),
+    value: plain.describe(KEYS.case.value),
+  } satisfies Shape<"case">);
+  return z.union([plain, filterCase, z.array(filterCase).min(1)]);
 }
 
 function numberOf({ min, max, exclusive = false }: ParameterSpec): z.ZodType {
