@@ -46,7 +46,7 @@ export async function resolveFisher(
     throw new FisherError({
       what: "The method needs a Fisher of this model, and the recipe says that there is none",
       where: model.name,
-      got: "fisher: none",
+      got: "fisher: null",
       expected: `a Fisher file, such as ${FISHER_FILE} beside the weights`,
     });
   }

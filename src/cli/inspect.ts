@@ -1,0 +1,55 @@
+import type { Command } from "commander";
+import { failWith } from "./fail.js";
+
+interface Flags {
+  readonly json?: true;
+}
+
+export function register(program: Command): void {
+  program
+    .command("inspect")
+    .description("list a checkpoint's tensors, or compare two checkpoints")
+    .argument("<path>", "folder, safetensors or PyTorch file, or index of shards")
+    .argument("[other]", "a second one: tensor by tensor, what differs and by how much")
+    .option("--json", "one JSON object on standard output")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ gradmerge inspect yelp                     its tensors, types and sizes
+  $ gradmerge inspect yelp/fisher.safetensors  also what the Fisher says of itself
+  $ gradmerge inspect merged base              what the merge has changed`,
+    )
+    .action(inspectCommand);
+}
+
+async function inspectCommand(path: string, other: string | undefined, flags: Flags) {
+  try {
+    const { describeCheckpoint, describeComparison } = await import("../report/inspection.js");
+    const print = <T>(result: T, describe: (result: T, width?: number) => string): void => {
+      const text =
+        flags.json === true ? `${JSON.stringify(result)}\n` : describe(result, tableWidth());
+      process.stdout.write(text);
+    };
+    if (other === undefined) {
+      const { inspectCheckpoint } = await import("../report/inspect.js");
+      print(await inspectCheckpoint(path), describeCheckpoint);
+      return;
+    }
+    const { compareCheckpoints } = await import("../report/compare.js");
+    const { showShare } = await import("../report/share.js");
+    const share = showShare(process.stderr);
+    const result = await compareCheckpoints(path, other, {
+      onProgress: ({ bytes, totalBytes }) => share.show(bytes / totalBytes),
+    });
+    share.clear();
+    print(result, describeComparison);
+  } catch (error) {
+    failWith(error);
+  }
+}
+
+/** Names are shortened to fit a terminal, and whole where another program reads them. */
+function tableWidth(): number | undefined {
+  return process.stdout.isTTY ? Math.max(80, process.stdout.columns) : undefined;
+}

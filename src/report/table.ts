@@ -1,0 +1,44 @@
+/** A column of a table. Numbers stand right, texts left. */
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+  /** Is shortened in its middle where the table would be too wide. At most one column is. */
+  readonly flexible?: boolean;
+}
+
+const GAP = "  ";
+/** A flexible column keeps at least so much of its texts. */
+const LEAST_WIDTH = 12;
+
+/** Rows of text under titles, in columns; `width` is that of the terminal. Ends with a newline. */
+export function formatTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width = Infinity,
+): string {
+  const natural = columns.map(({ title }, k) =>
+    Math.max(title.length, ...rows.map((row) => row[k]?.length ?? 0)),
+  );
+  const excess = natural.reduce((sum, w) => sum + w, GAP.length * (columns.length - 1)) - width;
+  const widths = natural.map((w, k) =>
+    columns[k]?.flexible === true && excess > 0 ? Math.max(LEAST_WIDTH, w - excess) : w,
+  );
+  const line = (cells: readonly string[]): string =>
+    columns
+      .map(({ align = "left" }, k) => {
+        const size = widths[k] ?? 0;
+        const cell = shorten(cells[k] ?? "", size);
+        return align === "right" ? cell.padStart(size) : cell.padEnd(size);
+      })
+      .join(GAP)
+      .trimEnd();
+  const titles = line(columns.map(({ title }) => title));
+  return `${[titles, ...rows.map(line)].join("\n")}\n`;
+}
+
+/** Cuts the middle out of a text that is too long: the ends of a tensor's name tell most. */
+export function shorten(text: string, width: number): string {
+  if (text.length <= width) return text;
+  const head = Math.floor((width - 1) / 3);
+  return `${text.slice(0, head)}…${text.slice(text.length - (width - 1 - head))}`;
+}
