@@ -47,14 +47,14 @@ interface Golden {
 describe("resolveParameters", () => {
   describe("by hand:", () => {
     it.each<[string, string, string, [number, number] | undefined, unknown, string]>([
-      ["a number", "0.3", "w", [1, 3], 0.3, "models[0].parameters.weight (recipe.yaml:3:33)"],
+      ["a number", "0.3", "w", [1, 3], 0.3, "models[0].parameters.weight (recipe.yaml:3:35)"],
       [
         "a list at the first layer",
         "[1, 5]",
         "w",
         [0, 3],
         1,
-        "models[0].parameters.weight[0] (recipe.yaml:3:34)",
+        "models[0].parameters.weight[0] (recipe.yaml:3:36)",
       ],
       [
         "a list at the last layer",
@@ -62,7 +62,7 @@ describe("resolveParameters", () => {
         "w",
         [2, 3],
         5,
-        "models[0].parameters.weight[1] (recipe.yaml:3:37)",
+        "models[0].parameters.weight[1] (recipe.yaml:3:39)",
       ],
       [
         "a list between: t = 1/4",
@@ -70,7 +70,7 @@ describe("resolveParameters", () => {
         "w",
         [1, 5],
         2,
-        "models[0].parameters.weight (recipe.yaml:3:33), 25% of the way from 1 to 5",
+        "models[0].parameters.weight (recipe.yaml:3:35), 25% of the way from 1 to 5",
       ],
       [
         "a list of three: t = 3/4 is half-way along the second stretch",
@@ -78,7 +78,7 @@ describe("resolveParameters", () => {
         "w",
         [3, 5],
         7,
-        "models[0].parameters.weight (recipe.yaml:3:33), 50% of the way from 4 to 10",
+        "models[0].parameters.weight (recipe.yaml:3:35), 50% of the way from 4 to 10",
       ],
       [
         "a list for a stack of one layer: t = 1",
@@ -86,7 +86,7 @@ describe("resolveParameters", () => {
         "w",
         [0, 1],
         5,
-        "models[0].parameters.weight[1] (recipe.yaml:3:37)",
+        "models[0].parameters.weight[1] (recipe.yaml:3:39)",
       ],
       [
         "a list outside the layers: t = 0",
@@ -94,16 +94,16 @@ describe("resolveParameters", () => {
         "w",
         undefined,
         1,
-        "models[0].parameters.weight[0] (recipe.yaml:3:34)",
+        "models[0].parameters.weight[0] (recipe.yaml:3:36)",
       ],
-      ["a list of one", "[7]", "w", [1, 3], 7, "models[0].parameters.weight[0] (recipe.yaml:3:34)"],
+      ["a list of one", "[7]", "w", [1, 3], 7, "models[0].parameters.weight[0] (recipe.yaml:3:36)"],
       [
         "the first filter that matches",
         "[{filter: q, value: 1}, {filter: q_proj, value: 2}, {value: 3}]",
         "layers.0.q_proj.weight",
         [0, 2],
         1,
-        'models[0].parameters.weight[0].value (recipe.yaml:3:53, filter: "q")',
+        'models[0].parameters.weight[0].value (recipe.yaml:3:55, filter: "q")',
       ],
       [
         "the case without a filter",
@@ -111,7 +111,7 @@ describe("resolveParameters", () => {
         "norm",
         undefined,
         3,
-        "models[0].parameters.weight[1].value (recipe.yaml:3:65, filter: every tensor)",
+        "models[0].parameters.weight[1].value (recipe.yaml:3:67, filter: every tensor)",
       ],
       [
         "a list within a case",
@@ -119,7 +119,7 @@ describe("resolveParameters", () => {
         "mlp",
         [1, 5],
         0.25,
-        'models[0].parameters.weight[0].value (recipe.yaml:3:55, filter: "mlp"), 25% of the way from 0 to 1',
+        'models[0].parameters.weight[0].value (recipe.yaml:3:57, filter: "mlp"), 25% of the way from 0 to 1',
       ],
     ])("%s", (_, value, tensor, layer, expected, origin) => {
       const [index, count] = layer ?? [0, 0];
@@ -173,7 +173,7 @@ parameters:
     try {
       attempt();
     } catch (error) {
-      expect(error instanceof RecipeError && placeOf(error)).toBe("recipe.yaml:4:10");
+      expect(error instanceof RecipeError && placeOf(error)).toBe("recipe.yaml:4:11");
     }
   });
 

@@ -7,6 +7,17 @@ import { parseRecipe } from "../../src/recipe/parse.js";
 import { recipeJsonSchema, recipeSchema } from "../../src/recipe/schema.js";
 import { parse } from "./recipes.js";
 
+/** Any of the right keys, and now and then one of the wrong. */
+function mostlyRecord(
+  right: Record<string, fc.Arbitrary<unknown>>,
+  wrong: Record<string, fc.Arbitrary<unknown>>,
+): fc.Arbitrary<unknown> {
+  return fc.oneof(
+    { weight: 12, arbitrary: fc.record(right, { requiredKeys: [] }) },
+    { weight: 1, arbitrary: fc.record({ ...right, ...wrong }, { requiredKeys: [] }) },
+  );
+}
+
 const schema = recipeSchema(methods);
 const accepted = (document: unknown): boolean => schema.safeParse(document).success;
 
@@ -111,46 +122,52 @@ chat_template:
   });
 
   it("agree on what a value may be: the schema accepts whatever the parser accepts", () => {
-    const number = fc.constantFrom<unknown>(0, 0.5, 1, -2, 3, "0.5", true, null, [], NaN);
+    // Right values for the most part, so that a recipe has one wrong one, or none.
+    const mostly = (right: readonly unknown[], wrong: readonly unknown[]) =>
+      fc.oneof(
+        { weight: 12, arbitrary: fc.constantFrom(...right) },
+        { weight: 1, arbitrary: fc.constantFrom(...wrong) },
+      );
+    const number = mostly([0, 0.5, 0.25], [1, -2, 3, "0.5", true, null, [], NaN]);
     const plain = fc.oneof(number, fc.array(number, { minLength: 1, maxLength: 3 }));
-    const filter = fc.constantFrom<unknown>("*", "mlp", "", null, 3);
+    const filter = mostly(["*", "mlp", null], ["", 3]);
     const filterCase = fc.record({ filter, value: plain }, { requiredKeys: ["value"] });
     const value = fc.oneof(plain, filterCase, fc.array(filterCase, { minLength: 1, maxLength: 2 }));
-    const parameters = fc.oneof(
-      fc.dictionary(fc.constantFrom("weight", "t", "normalize", "density", "guard"), value, {
-        maxKeys: 2,
-      }),
-      fc.constantFrom<unknown>({ normalize: true }, { weight: 1 }, { weight: 1, normalize: true }),
+    const flag = mostly([true, false, [{ filter: "x", value: true }]], [0, "yes", [true], null]);
+    const fisher = mostly(
+      ["f", null, { scale: 2 }, { file: "f" }],
+      [{ scale: 0 }, {}, 7, { f: 1 }],
     );
-    const path = fc.constantFrom<unknown>(
-      "a",
-      "b",
-      "c",
-      { model: "d" },
-      { model: "e", fisher: "f" },
-      3,
-      "",
-    );
-    const fisher = fc.constantFrom<unknown>("f", null, { scale: 2 }, { scale: 0 }, {}, 7);
-    const model = fc.record({ model: path, parameters, fisher }, { requiredKeys: ["model"] });
-    const recipe = fc.record(
-      {
-        merge_method: fc.constantFrom(
-          "linear",
-          "ties",
-          "slerp",
-          "gradient_matching",
-          "fisher",
-          "x",
+    const modelOf = (name: string) =>
+      fc.record(
+        {
+          model: mostly([name, { model: name }, { model: name, fisher: "f" }], [3, "", {}, null]),
+          parameters: mostlyRecord({ weight: value }, { t: value, wieght: value, normalize: flag }),
+          fisher,
+        },
+        { requiredKeys: ["model"] },
+      );
+    const recipe = fc
+      .constantFrom<readonly [string, Record<string, fc.Arbitrary<unknown>>]>(
+        ["linear", { weight: value, normalize: flag }],
+        ["ties", { weight: value, density: value, normalize: flag, lambda: value }],
+        ["slerp", { t: value }],
+        ["gradient_matching", { weight: value, damping: value, guard: value }],
+        ["fisher", { weight: value, damping: value }],
+      )
+      .chain(([method, parameters]) =>
+        fc.record(
+          {
+            merge_method: mostly([method], ["x"]),
+            models: fc.tuple(modelOf("a")),
+            base_model: mostly(["c", { model: "c", fisher: "f" }], [3, ["c"]]),
+            parameters: mostlyRecord(parameters, { other: value }),
+            dtype: mostly(["float32", null], ["bf16", 3]),
+            tokenizer_source: mostly([null], ["base", "union"]),
+          },
+          { requiredKeys: ["merge_method", "models", "parameters"] },
         ),
-        models: fc.array(model, { minLength: 1, maxLength: 2 }),
-        base_model: path,
-        parameters,
-        dtype: fc.constantFrom<unknown>("float32", "bf16", null, 3),
-        tokenizer_source: fc.constantFrom<unknown>("base", null, "union"),
-      },
-      { requiredKeys: ["merge_method", "models"] },
-    );
+      );
     // What one value alone does not show: these the parser refuses, and the schema cannot.
     const beyond =
       /listed twice|given twice|takes (exactly|at least)|needs the (parameter|Fisher)|names no base_model/;
@@ -174,6 +191,6 @@ chat_template:
       }),
       { numRuns: 3000 },
     );
-    expect(both).toBeGreaterThan(20);
+    expect(both).toBeGreaterThan(300);
   });
 });
