@@ -1,4 +1,4 @@
-import { total } from "../formula/nodes.js";
+import { total, type Value } from "../formula/nodes.js";
 import { defineMethod } from "./method.js";
 import { refuseCancellingWeights } from "./weights.js";
 
@@ -37,9 +37,13 @@ export const linear = defineMethod({
   check(numbers) {
     if (numbers.global["normalize"] !== false) refuseCancellingWeights(numbers);
   },
-  merge({ models }, { normalize }) {
+  merge({ models }, { normalize }, { working }) {
     const sum = total(models.map((model) => model.theta.times(model.weight)));
-    return { theta: normalize ? sum.over(total(models.map((model) => model.weight))) : sum };
+    // mergekit adds up the weights in float32; in float64, the mean would differ from its own by a common factor.
+    const single = (x: Value): Value => (working === "F64" ? x : x.rounded("F32"));
+    const weights = models.map((model) => single(model.weight));
+    const ofWeights = weights.reduce((total, weight) => single(total.plus(weight)));
+    return { theta: normalize ? sum.over(ofWeights) : sum };
   },
   example: {
     models: [
