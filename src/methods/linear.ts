@@ -42,7 +42,7 @@ export const linear = defineMethod({
     // mergekit adds up the weights in float32; in float64, the mean would differ from its own by a common factor.
     const single = (x: Value): Value => (working === "F64" ? x : x.rounded("F32"));
     const weights = models.map((model) => single(model.weight));
-    const ofWeights = weights.reduce((total, weight) => single(total.plus(weight)));
+    const ofWeights = weights.reduce((sumSoFar, weight) => single(sumSoFar.plus(weight)));
     return { theta: normalize ? sum.over(ofWeights) : sum };
   },
   example: {
