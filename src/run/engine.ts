@@ -58,6 +58,8 @@ export class Engine {
   readonly #bytes: Uint8Array;
   readonly #regions: Regions;
   readonly #kernels = new Map<string, RunKernel>();
+  /** Whose numbers stand in the block of scalars. */
+  #scalarsOf: Step | undefined;
 
   constructor(job: Job, board: Board) {
     this.#job = job;
@@ -140,12 +142,12 @@ export class Engine {
     this.#board.partials.set(results, base);
     const refused = kernel.sinks.findIndex(({ key }) => key === REFUSED);
     if (refused >= 0 && results[refused] !== 0) throw this.#refusal(scope, kernel, tile, pointers);
-    if (pass.kind === "histogram") this.#addBins(step, program, pass.stage);
+    if (pass.kind === "histogram" && step.pass !== ALL) this.#addBins(step, program, pass.stage);
     if (kernel.spec.output !== undefined) this.#write(tensor, tile);
   }
 
   #finishPass(scope: Scope, passIndex: number): void {
-    const { program, step, valueBase, tensor } = scope;
+    const { program, step, valueBase } = scope;
     const pass = at(program.passes, passIndex);
     const kernel = at(program.kernels, pass.kernel);
     const base = at(step.partialBase, passIndex);
@@ -170,18 +172,17 @@ export class Engine {
     if (!this.#isNeeded(scope, pass)) return;
     const selections = this.#selections(program, pass.stage);
     if (pass.kind === "histogram") {
-      const slot = Math.max(step.searchSlot, 0);
       selections.forEach(({ key, zeroBits }, k) => {
         const state = this.#searchState(scope, key, zeroBits);
-        const begin = (slot * this.#job.schedule.selections + k) * BINS;
-        const bins = this.#board.bins.subarray(begin, begin + BINS);
+        // A tensor of one tile is nobody else's business: its bins are still in the memory of this worker.
+        const bins = step.pass === ALL ? this.#ownBins(k) : this.#sharedBins(step, k);
         if (!state.done) {
           let above = 0;
           for (let tile = 0; tile < step.tiles; tile++)
             above += partials[base + tile * count + k] ?? 0;
           this.#keepSearch(scope, key, refineSelection(state, above, bins));
         }
-        bins.fill(0);
+        if (step.pass !== ALL) bins.fill(0);
       });
       return;
     }
@@ -195,7 +196,6 @@ export class Engine {
         before += equal;
       }
     });
-    void tensor;
   }
 
   #checkLimits(scope: Scope): void {
@@ -271,19 +271,24 @@ export class Engine {
   }
 
   #addBins(step: Step, program: Program, stage: number): void {
-    const slot = Math.max(step.searchSlot, 0);
     this.#selections(program, stage).forEach((_selection, k) => {
-      const mine = new Int32Array(
-        this.#memory.buffer,
-        this.#regions.selections + k * SELECTION_BYTES + 8,
-        BINS,
-      );
-      const begin = (slot * this.#job.schedule.selections + k) * BINS;
+      const own = this.#ownBins(k);
+      const shared = this.#sharedBins(step, k);
       for (let bin = 0; bin < BINS; bin++) {
-        const found = mine[bin] ?? 0;
-        if (found !== 0) Atomics.add(this.#board.bins, begin + bin, found);
+        const found = own[bin] ?? 0;
+        if (found !== 0) Atomics.add(shared, bin, found);
       }
     });
+  }
+
+  #ownBins(selection: number): Int32Array {
+    const begin = this.#regions.selections + selection * SELECTION_BYTES + 8;
+    return new Int32Array(this.#memory.buffer, begin, BINS);
+  }
+
+  #sharedBins(step: Step, selection: number): Int32Array {
+    const begin = (step.searchSlot * this.#job.schedule.selections + selection) * BINS;
+    return this.#board.bins.subarray(begin, begin + BINS);
   }
 
   // --- scalars -----------------------------------------------------------------------------------------------------------------
@@ -323,7 +328,11 @@ export class Engine {
   }
 
   #writeScalars(scope: Scope, kernel: Kernel, tile: Tile): void {
-    if (kernel.uniforms.length === 0) return;
+    // The numbers of a pass are the same in all tiles, but for how many equals of a threshold are still to be taken.
+    const differ =
+      scope.step.pass === ALL || scope.program.passes.some(({ kind }) => kind === "equal");
+    if (kernel.uniforms.length === 0 || (!differ && this.#scalarsOf === scope.step)) return;
+    this.#scalarsOf = scope.step;
     const lookup = this.#lookup(scope, tile);
     const numbers = kernel.uniforms.map((node) => evaluateUniform(node, lookup));
     const { scalars } = this.#regions;
@@ -470,6 +479,7 @@ function coordinates(element: number, shape: readonly number[]): string {
 }
 
 export function writeError(path: string, error: unknown): OutputError {
+  if (error instanceof OutputError) return error;
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   const full = code === "ENOSPC" || code === "EDQUOT";
   return new OutputError({

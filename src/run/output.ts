@@ -1,6 +1,7 @@
 import {
   closeSync,
   existsSync,
+  fdatasync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -14,10 +15,13 @@ import {
 } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { OutputError } from "../errors.js";
 import type { Plan } from "../plan/plan.js";
 import { writeError } from "./engine.js";
 import { JOURNAL_FILE, Journal, isUntouched, readJournal, type JournalState } from "./journal.js";
+
+const syncData = promisify(fdatasync);
 
 /** Beside the output, so that the last rename stays on one file system. */
 export const partialFolder = (output: string): string => `${resolve(output)}.partial`;
@@ -91,9 +95,15 @@ export class Output {
     }
   }
 
-  /** Until the data of all tiles so far is on the disk. */
-  sync(): void {
-    for (const { fd } of this.shards) fsyncSync(fd);
+  /** Until the data of all tiles so far is on the disk. @throws OutputError */
+  async sync(): Promise<void> {
+    for (const { fd, path } of this.shards) {
+      try {
+        await syncData(fd);
+      } catch (error) {
+        throw writeError(path, error);
+      }
+    }
   }
 
   /** Side files as they are; text files that the merge writes itself. */
@@ -131,7 +141,7 @@ export class Output {
         length.writeBigUInt64LE(BigInt(text.length));
         writeSync(shard.fd, Buffer.concat([length, text]), 0, undefined, 0);
       });
-      this.sync();
+      for (const { fd } of this.shards) fsyncSync(fd);
       this.close();
       syncFile(this.folder);
       if (existsSync(this.#target)) throw exists(this.#target);

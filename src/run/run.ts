@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { openFile, type FileDescription } from "../bytes/file.js";
 import type { ByteSource } from "../bytes/source.js";
@@ -23,15 +24,16 @@ export interface RunOptions {
   /** Continue an interrupted merge of the same plan; a finished one is left as it is. */
   readonly resume?: boolean | undefined;
   readonly onEvent?: ((event: MergeEvent) => void) | undefined;
-  /** How often the data so far is synced and noted for `resume`, in milliseconds; 3000 by default. What was not noted is done again. */
+  /** How often at most the journal notes what is done, for `resume`, in milliseconds; 1000 by default. What was not noted is done again. */
   readonly journalMilliseconds?: number | undefined;
   /** Interrupts the run between tiles; what is complete stays for `resume`. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How often progress is told. */
+/** How often progress is told, and how long the disk is left alone between syncs. */
 const PROGRESS_MILLISECONDS = 200;
-const JOURNAL_MILLISECONDS = 3000;
+const SYNC_MILLISECONDS = 50;
+const JOURNAL_MILLISECONDS = 1000;
 
 /**
  * Carries out a plan. The output folder appears by one rename, complete, or not at all; the same plan gives the same bytes whatever the number
@@ -105,12 +107,12 @@ export async function runPlan(
       } finally {
         options.signal?.removeEventListener("abort", interrupt);
         Atomics.store(board.control, STOP, 1);
-        monitor.stop();
         await threads.catch(() => {});
+        await monitor.stop();
       }
       monitor.check();
       if (options.signal?.aborted === true && monitor.complete() < plan.tensors.length) {
-        monitor.journal();
+        await monitor.journal();
         output.close();
         throw new Interrupted(target, monitor.complete(), plan.tensors.length);
       }
@@ -230,7 +232,10 @@ function restoreError(failure: Failure): Error {
   return error;
 }
 
-/** Tells progress and keeps the journal while the workers work. */
+/**
+ * Tells progress and keeps the journal while the workers work. What is written goes to the disk all the while, so that little is left to wait
+ * for at the end.
+ */
 class Monitor {
   readonly #plan: Plan;
   readonly #order: Schedule;
@@ -239,9 +244,13 @@ class Monitor {
   readonly #tell: (event: MergeEvent) => void;
   readonly #started = performance.now();
   readonly #totalBytes: number;
-  readonly #timers: readonly NodeJS.Timeout[];
-  #journalled: number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #syncing: Promise<void>;
+  readonly #journalMilliseconds: number;
+  #running = true;
   #failure: unknown;
+  #journalled: number;
+  #lastJournal = performance.now();
 
   constructor(
     plan: Plan,
@@ -252,6 +261,7 @@ class Monitor {
     tell: (event: MergeEvent) => void,
     journalMilliseconds: number,
   ) {
+    this.#journalMilliseconds = journalMilliseconds;
     this.#plan = plan;
     this.#order = order;
     this.#board = board;
@@ -262,10 +272,8 @@ class Monitor {
       if (step.tensor < complete) return total;
       return total + step.bytesPerElement * (plan.tensors[step.tensor]?.elements ?? 0);
     }, 0);
-    this.#timers = [
-      setInterval(() => this.#tellProgress(), PROGRESS_MILLISECONDS),
-      setInterval(() => this.#keepJournal(), journalMilliseconds),
-    ];
+    this.#timer = setInterval(() => this.#tellProgress(), PROGRESS_MILLISECONDS);
+    this.#syncing = this.#keepSyncing();
   }
 
   /** Tensors complete, from the first. */
@@ -279,15 +287,11 @@ class Monitor {
     return tensor;
   }
 
-  journal(): void {
-    const complete = this.complete();
-    if (complete === this.#journalled) return;
-    this.#output.sync();
-    const { valueBase } = this.#order;
-    const from = valueBase[this.#journalled] ?? this.#order.values;
-    const to = valueBase[complete] ?? this.#order.values;
-    this.#output.journal.record(complete, [...this.#board.values.subarray(from, to)]);
-    this.#journalled = complete;
+  /** To be called when the workers have ended. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    clearInterval(this.#timer);
+    await this.#syncing;
   }
 
   /** @throws OutputError where the data or the journal could not be written meanwhile. */
@@ -295,18 +299,39 @@ class Monitor {
     if (this.#failure !== undefined) throw writeError(this.#output.folder, this.#failure);
   }
 
-  /** Called by a timer, where nobody would catch an error: it ends the run. */
-  #keepJournal(): void {
+  /** Records what is complete; waits until it is on the disk. */
+  async journal(): Promise<void> {
+    const complete = this.complete();
+    await this.#output.sync();
+    this.#record(complete);
+  }
+
+  /** Nobody waits for this while the workers work, so an error ends the run. */
+  async #keepSyncing(): Promise<void> {
+    const pause = Math.min(SYNC_MILLISECONDS, this.#journalMilliseconds);
     try {
-      this.journal();
+      while (this.#running) {
+        await setTimeout(pause);
+        const complete = this.complete();
+        await this.#output.sync();
+        if (performance.now() - this.#lastJournal >= this.#journalMilliseconds)
+          this.#record(complete);
+      }
     } catch (error) {
       this.#failure ??= error;
       Atomics.store(this.#board.control, STOP, 1);
     }
   }
 
-  stop(): void {
-    this.#timers.forEach(clearInterval);
+  /** Only of tensors whose data was synced after they were complete. */
+  #record(complete: number): void {
+    this.#lastJournal = performance.now();
+    if (complete === this.#journalled) return;
+    const { valueBase } = this.#order;
+    const from = valueBase[this.#journalled] ?? this.#order.values;
+    const to = valueBase[complete] ?? this.#order.values;
+    this.#output.journal.record(complete, [...this.#board.values.subarray(from, to)]);
+    this.#journalled = complete;
   }
 
   #tellProgress(): void {
