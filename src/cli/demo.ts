@@ -33,9 +33,11 @@ async function demoCommand({ out, quick = false, seed }: Flags): Promise<void> {
     const onStage = (text: string): void => void process.stderr.write(`${text}\n`);
     const results = await runDemo({ out, quick, seed, onStage });
     process.stdout.write(`\n${describeTables(demoTables(results))}\n`);
-    const { demoPage } = await import("../demo/page.js");
+    const { demoPage, errorPlot } = await import("../demo/page.js");
+    const { standaloneSvg } = await import("../report/plot.js");
     const report = join(out, "report.html");
     writeFileSync(report, demoPage(results));
+    writeFileSync(join(out, "error.svg"), standaloneSvg(errorPlot(results)));
     process.stdout.write(`${results.seconds.toFixed(1)} s. Open ${report}\n`);
   } catch (error) {
     failWith(error);

@@ -49,7 +49,7 @@ export function demoPage(results: DemoResults): string {
       ...tables,
       {
         kind: "text",
-        text: `The ${unwanted} unwanted texts of the last table were part of the base's own training. All models are at the exact optima of their objectives, and every Fisher is exact, so the differences are those of the methods alone. What separates gradient matching from its target is that it knows the diagonal of each Hessian and takes gradients to be linear. A classifier this small shows how the methods behave; it says nothing about how much they differ on large networks.`,
+        text: `The ${unwanted} unwanted texts of the last table were part of the base's own training. All models are at the exact optima of their objectives, and every Fisher is exact, so the differences are those of the methods alone. What separates gradient matching from its target is that it knows the diagonal of each Hessian and takes gradients to be linear. A classifier this small shows how the methods behave; it says nothing about how much they differ on large networks. Elastic weight removal was made for removing, from Fishers of the task vectors; that it moves even weights in which nothing differs is its rule, not a fault here.`,
       },
     ],
     footer: `gradmerge ${VERSION} · seed ${results.seed}${results.quick ? " · quick form" : ""} · ${results.merges.length} merges · figures in results.json, recipes in recipes/`,

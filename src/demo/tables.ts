@@ -1,4 +1,4 @@
-import { formatTable } from "../report/table.js";
+import { formatTable, wrap } from "../report/table.js";
 import type { DemoResults, DemoScore, Scores } from "./demo.js";
 
 /** A table of texts, to be shown on a terminal or in a page. */
@@ -91,7 +91,7 @@ export function describeTables(tables: readonly DemoTable[]): string {
         columns.map((name, k) => ({ title: name, align: k === 0 ? "left" : "right" })),
         rows,
       );
-      return `${title}\n${note}\n\n${table.replace(/^(?=.)/gm, "  ")}`;
+      return `${title}\n${wrap(note, 80)}\n\n${table.replace(/^(?=.)/gm, "  ")}`;
     })
     .join("\n");
 }

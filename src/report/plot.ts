@@ -43,6 +43,8 @@ const LABEL_HEIGHT = 15;
 /** Lines with a symbol at every point and a label at the end, as SVG text that can stand in a page or in a file of its own. */
 export function drawLines(plot: LinePlot): string {
   const { series, references, x, y } = plot;
+  const positions = [...new Set(series.flatMap(({ points }) => points.map((point) => point.x)))];
+  const last = Math.max(...positions);
   const format = y.percent === true ? (value: number) => `${Math.round(100 * value)}%` : undefined;
   const options = (marks: Plot.Markish[]): Plot.PlotOptions => ({
     document: domino.createDocument(""),
@@ -53,12 +55,18 @@ export function drawLines(plot: LinePlot): string {
     marginTop: MARGIN.top,
     marginBottom: MARGIN.bottom,
     style: { fontSize: "12px", background: "none" },
-    x: { label: x.label, nice: true },
+    x: {
+      label: x.label,
+      labelAnchor: "center",
+      ticks: positions,
+      tickFormat: "~g",
+      domain: [0, last],
+    },
     y: {
       label: y.label,
       type: y.logarithmic === true ? "log" : "linear",
       grid: true,
-      nice: true,
+      nice: y.logarithmic !== true,
       ticks: 6,
       ...(format === undefined ? { tickFormat: "~g" } : { tickFormat: format }),
     },
