@@ -1,5 +1,7 @@
+import { realpathSync } from "node:fs";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { resolveFisher, type FisherReference } from "../fisher/resolve.js";
+import { PlanError } from "../errors.js";
 import type { Method } from "../methods/method.js";
 import { resolvePath } from "../recipe/paths.js";
 import type { Recipe, RecipeBase } from "../recipe/recipe.js";
@@ -31,10 +33,29 @@ export async function openParticipants(recipe: Recipe, method: Method): Promise<
     const base = recipe.base && (await open(recipe.base, "base", curvature === "models and base"));
     const models: Participant[] = [];
     for (const model of recipe.models) models.push(await open(model, "model", true));
+    checkDistinct(models);
     return { base, models };
   } catch (error) {
     for (const participant of opened) closeParticipant(participant);
     throw error;
+  }
+}
+
+/** One folder under two names counts twice in silence: spellings are told apart by the recipe, links and absolute paths only here. */
+function checkDistinct(models: readonly Participant[]): void {
+  const seen = new Map<string, Participant>();
+  for (const model of models) {
+    const real = realpathSync(model.checkpoint.path);
+    const same = seen.get(real);
+    if (same !== undefined) {
+      throw new PlanError({
+        what: "a model is listed twice, under two names",
+        where: real,
+        got: `${same.name} and ${model.name}`,
+        hint: "List it once, with the sum of the weights.",
+      });
+    }
+    seen.set(real, model);
   }
 }
 

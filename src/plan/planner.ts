@@ -41,7 +41,7 @@ export function planMerge(
   recipe: Recipe,
   method: Method,
   participants: Participants,
-  options: { readonly shardBytes?: number } = {},
+  options: { readonly shardBytes?: number | undefined } = {},
 ): Plan {
   const { matches, warnings } = matchTensors(method, participants);
   const everyone = [

@@ -1,11 +1,14 @@
+import { randomBytes } from "node:crypto";
 import {
   closeSync,
   existsSync,
   fdatasyncSync,
+  linkSync,
   openSync,
   readFileSync,
   readdirSync,
   renameSync,
+  unlinkSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -19,11 +22,11 @@ import { VERSION } from "../version.js";
  */
 export const JOURNAL_FILE = "journal.jsonl";
 
-const UNFINISHED_FILE = "journal.jsonl.new";
+const UNFINISHED = /^journal\.jsonl\.[0-9a-f]+\.new$/;
 
 /** Whether a folder holds nothing but the beginnings of a journal. */
 export function isUntouched(folder: string): boolean {
-  return readdirSync(folder).every((name) => name === UNFINISHED_FILE);
+  return readdirSync(folder).every((name) => UNFINISHED.test(name));
 }
 
 export interface JournalHead {
@@ -48,21 +51,34 @@ interface Entry {
 }
 
 export class Journal {
-  readonly #fd: number;
+  readonly fd: number;
 
   private constructor(fd: number) {
-    this.#fd = fd;
+    this.fd = fd;
   }
 
-  /** A new journal, or one that continues another: then the state is written anew, so that a cut-off line does no harm. */
-  static create(folder: string, fingerprint: string, state?: JournalState): Journal {
+  /**
+   * A new journal, or one that continues another: then the state is written anew, so that a cut-off line does no harm.
+   * Of several processes that begin at once, one gets a new journal and the others undefined.
+   */
+  static create(folder: string, fingerprint: string, state?: JournalState): Journal | undefined {
     // Under another name until it is whole: there is a journal with a head, or none.
-    const unfinished = join(folder, UNFINISHED_FILE);
-    const journal = new Journal(openSync(unfinished, "w"));
-    journal.#append({ gradmerge: VERSION, fingerprint, pid: process.pid } satisfies JournalHead);
-    if (state !== undefined) journal.record(state.complete, state.values);
-    renameSync(unfinished, join(folder, JOURNAL_FILE));
-    return journal;
+    const unfinished = join(folder, `${JOURNAL_FILE}.${randomBytes(8).toString("hex")}.new`);
+    const journal = new Journal(openSync(unfinished, "wx"));
+    try {
+      journal.#append({ gradmerge: VERSION, fingerprint, pid: process.pid } satisfies JournalHead);
+      if (state !== undefined) journal.record(state.complete, state.values);
+      const place = join(folder, JOURNAL_FILE);
+      if (state !== undefined) renameSync(unfinished, place);
+      else if (!renameWithoutReplacing(unfinished, place)) {
+        journal.close();
+        return undefined;
+      }
+      return journal;
+    } catch (error) {
+      journal.close();
+      throw error;
+    }
   }
 
   /** To be called when the data of these tensors is on the disk. */
@@ -74,13 +90,29 @@ export class Journal {
   }
 
   close(): void {
-    closeSync(this.#fd);
+    closeSync(this.fd);
   }
 
   #append(line: object): void {
-    writeSync(this.#fd, `${JSON.stringify(line)}\n`);
-    fdatasyncSync(this.#fd);
+    writeSync(this.fd, `${JSON.stringify(line)}\n`);
+    fdatasyncSync(this.fd);
   }
+}
+
+/** Gives a file its name unless there is one of that name. Returns whether it did. */
+function renameWithoutReplacing(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    // A file system without links has no such step: look, then rename.
+    const free = code !== "EEXIST" && !existsSync(to);
+    if (free) renameSync(from, to);
+    else unlinkSync(from);
+    return free;
+  }
+  unlinkSync(from);
+  return true;
 }
 
 /** @throws OutputError where the folder has no journal that can be continued. */

@@ -49,9 +49,7 @@ export async function planRecipe(recipe: Recipe, options: PlanOptions = {}): Pro
   const method = methodOf(recipe);
   const participants = await openParticipants(recipe, method);
   try {
-    return planMerge(recipe, method, participants, {
-      ...(options.shardBytes === undefined ? {} : { shardBytes: options.shardBytes }),
-    });
+    return planMerge(recipe, method, participants, options);
   } finally {
     closeParticipants(participants);
   }

@@ -9,6 +9,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  rmdirSync,
+  statSync,
   statfsSync,
   writeFileSync,
   writeSync,
@@ -60,19 +62,25 @@ export class Output {
   readonly #plan: Plan;
   readonly #target: string;
 
-  private constructor(plan: Plan, target: string, resumed: JournalState | undefined) {
+  /** The outermost folder that was made for this one. */
+  readonly #made: string | undefined;
+  #closed = false;
+
+  private constructor(
+    plan: Plan,
+    target: string,
+    made: string | undefined,
+    journal: Journal,
+    shards: readonly ShardFile[],
+    resumed: JournalState | undefined,
+  ) {
     this.#plan = plan;
     this.#target = target;
-    this.resumed = resumed;
+    this.#made = made;
     this.folder = partialFolder(target);
-    this.journal = Journal.create(this.folder, plan.fingerprint, resumed);
-    this.shards = plan.shards.map(({ file, size }) => {
-      const path = join(this.folder, file);
-      const fd = openSync(path, existsSync(path) ? "r+" : "w+");
-      // The length is set at once; the header comes last, so that no interrupted file can be taken for a whole one.
-      ftruncateSync(fd, size);
-      return { fd, path };
-    });
+    this.journal = journal;
+    this.shards = shards;
+    this.resumed = resumed;
   }
 
   /**
@@ -82,16 +90,27 @@ export class Output {
   static open(plan: Plan, target: string, resume: boolean): Output {
     const folder = partialFolder(target);
     const resumed = checkTarget(plan, target, resume);
+    let made: string | undefined;
+    const opened: number[] = [];
     try {
-      if (resumed === undefined) mkdirSync(folder, { recursive: true });
+      if (resumed === undefined) made = mkdirSync(folder, { recursive: true });
+      const journal = Journal.create(folder, plan.fingerprint, resumed);
+      if (journal === undefined) throw new Busy(folder);
+      opened.push(journal.fd);
       checkRoom(plan, folder, resumed);
-      return new Output(plan, target, resumed);
+      const shards = plan.shards.map(({ file, size }) => {
+        const path = join(folder, file);
+        const fd = openSync(path, existsSync(path) ? "r+" : "w+");
+        opened.push(fd);
+        // The length is set at once; the header comes last, so that no interrupted file can be taken for a whole one.
+        ftruncateSync(fd, size);
+        return { fd, path };
+      });
+      return new Output(plan, target, made, journal, shards, resumed);
     } catch (error) {
-      if (error instanceof OutputError) {
-        if (resumed === undefined) rmSync(folder, { recursive: true, force: true });
-        throw error;
-      }
-      throw writeError(folder, error);
+      opened.forEach(closeSync);
+      if (resumed === undefined && !(error instanceof Busy)) remove(folder, made);
+      throw error instanceof OutputError ? error : writeError(folder, error);
     }
   }
 
@@ -113,6 +132,8 @@ export class Output {
       const path = join(this.folder, to);
       try {
         mkdirSync(dirname(path), { recursive: true });
+        // One that an interrupted run has copied may be write-protected, as its original is.
+        rmSync(path, { force: true });
         await copyFile(from, path);
         syncFile(path);
       } catch (error) {
@@ -139,7 +160,7 @@ export class Output {
         const text = Buffer.from(header, "utf8");
         const length = Buffer.alloc(8);
         length.writeBigUInt64LE(BigInt(text.length));
-        writeSync(shard.fd, Buffer.concat([length, text]), 0, undefined, 0);
+        writeWhole(shard.fd, Buffer.concat([length, text]));
       });
       for (const { fd } of this.shards) fsyncSync(fd);
       this.close();
@@ -155,6 +176,8 @@ export class Output {
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.journal.close();
     for (const { fd } of this.shards) closeSync(fd);
   }
@@ -162,8 +185,38 @@ export class Output {
   /** Leaves nothing behind. */
   discard(): void {
     this.close();
-    rmSync(this.folder, { recursive: true, force: true });
+    remove(this.folder, this.#made);
   }
+}
+
+/** Another process is at work on the same output. */
+class Busy extends OutputError {
+  constructor(folder: string, process?: number) {
+    super({
+      what: "another merge is writing this output",
+      where: folder,
+      got: process === undefined ? undefined : `process ${process} is running`,
+      hint: "Wait for it, or end it first. If that process is no merge, remove this folder.",
+    });
+  }
+}
+
+/** Removes a folder with all that is in it, and then the folders above it that were made for it. */
+function remove(folder: string, made: string | undefined): void {
+  rmSync(folder, { recursive: true, force: true });
+  if (made === undefined) return;
+  try {
+    for (let above = dirname(folder); above.length >= made.length; above = dirname(above))
+      rmdirSync(above);
+  } catch {
+    // Somebody else has put something there.
+  }
+}
+
+/** From the beginning of a file. A write that is cut short, as on a disk that fills up, is continued until it fails. */
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;)
+    done += writeSync(fd, bytes, done, bytes.length - done, done);
 }
 
 /** What an interrupted run left behind that can be continued, if anything. */
@@ -179,14 +232,8 @@ function checkTarget(plan: Plan, target: string, resume: boolean): JournalState 
     });
   }
   const state = readJournal(folder);
-  if (state.head.pid !== process.pid && isRunning(state.head.pid)) {
-    throw new OutputError({
-      what: "another merge is writing this output",
-      where: folder,
-      got: `process ${state.head.pid} is running`,
-      hint: "Wait for it, or end it first.",
-    });
-  }
+  if (state.head.pid !== process.pid && isRunning(state.head.pid))
+    throw new Busy(folder, state.head.pid);
   const share = `${state.complete} of ${plan.tensors.length} tensors are done`;
   if (!resume) {
     throw new OutputError({
@@ -205,7 +252,24 @@ function checkTarget(plan: Plan, target: string, resume: boolean): JournalState 
       hint: `Remove ${folder} and start again.`,
     });
   }
+  if (state.complete > 0) checkShards(plan, folder);
   return state;
+}
+
+/** The journal speaks of data in files that must still be there. */
+function checkShards(plan: Plan, folder: string): void {
+  for (const { file, size } of plan.shards) {
+    const path = join(folder, file);
+    const found = statSync(path, { throwIfNoEntry: false })?.size;
+    if (found === size) continue;
+    throw new OutputError({
+      what: "a file of the interrupted merge is missing or has another size",
+      where: path,
+      got: found === undefined ? "no such file" : `${found} bytes`,
+      expected: `${size} bytes`,
+      hint: `Remove ${folder} and start again.`,
+    });
+  }
 }
 
 function exists(target: string): OutputError {
