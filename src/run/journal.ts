@@ -22,7 +22,7 @@ import { VERSION } from "../version.js";
  */
 export const JOURNAL_FILE = "journal.jsonl";
 
-const UNFINISHED = /^journal\.jsonl\.[0-9a-f]+\.new$/;
+const UNFINISHED = /^journal\.jsonl(\.[0-9a-f]+)?\.new$/;
 
 /** Whether a folder holds nothing but the beginnings of a journal. */
 export function isUntouched(folder: string): boolean {
@@ -50,6 +50,18 @@ interface Entry {
   readonly values: readonly (number | string)[];
 }
 
+/** Another process is at work on the same output. */
+export class Busy extends OutputError {
+  constructor(folder: string, process?: number) {
+    super({
+      what: "another merge is writing this output",
+      where: folder,
+      got: process === undefined ? undefined : `process ${process} is running`,
+      hint: "Wait for it, or end it first. If that process is no merge, remove this folder.",
+    });
+  }
+}
+
 export class Journal {
   readonly fd: number;
 
@@ -59,9 +71,9 @@ export class Journal {
 
   /**
    * A new journal, or one that continues another: then the state is written anew, so that a cut-off line does no harm.
-   * Of several processes that begin at once, one gets a new journal and the others undefined.
+   * @throws Busy for all but one of several processes that begin at once.
    */
-  static create(folder: string, fingerprint: string, state?: JournalState): Journal | undefined {
+  static create(folder: string, fingerprint: string, state?: JournalState): Journal {
     // Under another name until it is whole: there is a journal with a head, or none.
     const unfinished = join(folder, `${JOURNAL_FILE}.${randomBytes(8).toString("hex")}.new`);
     const journal = new Journal(openSync(unfinished, "wx"));
@@ -70,10 +82,7 @@ export class Journal {
       if (state !== undefined) journal.record(state.complete, state.values);
       const place = join(folder, JOURNAL_FILE);
       if (state !== undefined) renameSync(unfinished, place);
-      else if (!renameWithoutReplacing(unfinished, place)) {
-        journal.close();
-        return undefined;
-      }
+      else if (!renameWithoutReplacing(unfinished, place)) throw new Busy(folder);
       return journal;
     } catch (error) {
       journal.close();

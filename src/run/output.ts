@@ -21,7 +21,14 @@ import { promisify } from "node:util";
 import { OutputError } from "../errors.js";
 import type { Plan } from "../plan/plan.js";
 import { writeError } from "./engine.js";
-import { JOURNAL_FILE, Journal, isUntouched, readJournal, type JournalState } from "./journal.js";
+import {
+  Busy,
+  JOURNAL_FILE,
+  Journal,
+  isUntouched,
+  readJournal,
+  type JournalState,
+} from "./journal.js";
 
 const syncData = promisify(fdatasync);
 
@@ -95,7 +102,6 @@ export class Output {
     try {
       if (resumed === undefined) made = mkdirSync(folder, { recursive: true });
       const journal = Journal.create(folder, plan.fingerprint, resumed);
-      if (journal === undefined) throw new Busy(folder);
       opened.push(journal.fd);
       checkRoom(plan, folder, resumed);
       const shards = plan.shards.map(({ file, size }) => {
@@ -189,27 +195,15 @@ export class Output {
   }
 }
 
-/** Another process is at work on the same output. */
-class Busy extends OutputError {
-  constructor(folder: string, process?: number) {
-    super({
-      what: "another merge is writing this output",
-      where: folder,
-      got: process === undefined ? undefined : `process ${process} is running`,
-      hint: "Wait for it, or end it first. If that process is no merge, remove this folder.",
-    });
-  }
-}
-
 /** Removes a folder with all that is in it, and then the folders above it that were made for it. */
 function remove(folder: string, made: string | undefined): void {
-  rmSync(folder, { recursive: true, force: true });
-  if (made === undefined) return;
   try {
+    rmSync(folder, { recursive: true, force: true });
+    if (made === undefined) return;
     for (let above = dirname(folder); above.length >= made.length; above = dirname(above))
       rmdirSync(above);
   } catch {
-    // Somebody else has put something there.
+    // There was none, or somebody else has put something there; why the merge failed matters more.
   }
 }
 
