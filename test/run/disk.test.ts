@@ -1,0 +1,68 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectRefusal, gradmerge, temporaryFolder } from "./command.js";
+import { randomWeights, writeModel } from "./models.js";
+
+const root = temporaryFolder();
+const small = join(root, "small");
+
+/** A disk of 20 MB; mounting one takes privileges. */
+function mountSmallDisk(): boolean {
+  mkdirSync(small);
+  if (process.platform !== "linux") return false;
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=20m", "none", small], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+const mounted = mountSmallDisk();
+afterAll(() => {
+  if (mounted) execFileSync("umount", [small]);
+});
+
+describe.skipIf(!mounted)(
+  `a full disk${mounted ? "" : " (skipped: no privilege to mount one)"}`,
+  () => {
+    beforeAll(() => {
+      const shapes = [0, 1, 2].map((k) => ({ name: `w${k}`, shape: [1 << 20] }));
+      const base = randomWeights(shapes, "F32", 1);
+      writeModel(join(root, "base"), { weights: base, texts: { "notes.txt": "x".repeat(9e6) } });
+      writeModel(join(root, "a"), { weights: randomWeights(shapes, "F32", 2, base) });
+      writeFileSync(
+        join(root, "recipe.yaml"),
+        "merge_method: task_arithmetic\nbase_model: ./base\nmodels: [{ model: ./a, parameters: { weight: 1 } }]\n",
+      );
+    });
+
+    test("too small for the weights: refused before anything is written", async () => {
+      writeFileSync(join(small, "other"), Buffer.alloc(10e6));
+      const out = join(small, "out");
+      const outcome = await gradmerge(["merge", "recipe.yaml", out], { cwd: root });
+      expectRefusal(outcome, out, [/room/, /small/]);
+      expect(readdirSync(small)).toEqual(["other"]);
+    });
+
+    test("fills up while the merge runs: a clear error, and nothing half-written is left", async () => {
+      // Room for the weights, not for the 9 MB beside them.
+      writeFileSync(join(small, "other"), Buffer.alloc(1e6));
+      const out = join(small, "out");
+      const outcome = await gradmerge(["merge", "recipe.yaml", out], { cwd: root });
+      expectRefusal(outcome, out, [/full|room/]);
+      expect(readdirSync(small)).toEqual(["other"]);
+    });
+
+    test("with room enough it merges", async () => {
+      writeFileSync(join(small, "other"), "");
+      const base = join(root, "base/notes.txt");
+      writeFileSync(base, "");
+      const { status } = await gradmerge(["merge", "recipe.yaml", join(small, "out")], {
+        cwd: root,
+      });
+      expect(status).toBe(0);
+    });
+  },
+);
