@@ -1,0 +1,56 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, inject, it } from "vitest";
+import { writeSafetensors } from "../../src/checkpoint/write.js";
+import { encode } from "../../src/dtypes/codec.js";
+import { VERSION } from "../../src/version.js";
+
+const root = mkdtempSync(join(tmpdir(), "gradmerge-inspect-"));
+afterAll(() => rmSync(root, { recursive: true }));
+const file = (name: string, ...values: number[]): string => {
+  const path = join(root, `${name}.safetensors`);
+  const data = encode("F32", values);
+  writeSafetensors(path, [{ name: "w", dtype: "F32", shape: [values.length], data }]);
+  return path;
+};
+const a = file("a", 3, 4);
+const b = file("b", 3, 0);
+
+function gradmerge(...args: string[]) {
+  if (!inject("built")) throw new Error("dist could not be built: the type errors stand above");
+  const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+  return spawnSync(process.execPath, [main, ...args], { encoding: "utf8" });
+}
+
+describe("gradmerge inspect", () => {
+  it("prints tensors, or one JSON object", () => {
+    expect(gradmerge("inspect", a).stdout).toMatch(/w\s+F32\s+2\s+8 B/);
+    const json = JSON.parse(gradmerge("inspect", a, "--json").stdout);
+    expect(json).toMatchObject({ path: a, totals: { tensors: 1, elements: 2, bytes: 8 } });
+  });
+
+  it("prints what differs, or one JSON object", () => {
+    expect(gradmerge("inspect", a, b).stdout).toMatch(/w\s+F32\s+4.00\s+0.800\s+0.600000\s+1/);
+    const json = JSON.parse(gradmerge("inspect", a, b, "--json").stdout);
+    expect(json).toMatchObject({ identical: false, totals: { differing: 1, maxAbs: 4 } });
+  });
+
+  it("refuses a missing path without a stack", () => {
+    const { status, stderr, stdout } = gradmerge("inspect", join(root, "missing"));
+    expect(status).toBe(1);
+    expect(stdout).toBe("");
+    expect(stderr).toContain(join(root, "missing"));
+    expect(stderr).not.toMatch(/\n\s+at /);
+  });
+});
+
+describe("gradmerge --version", () => {
+  it("is that of package.json", () => {
+    const packageFile = new URL("../../package.json", import.meta.url);
+    expect(JSON.parse(readFileSync(packageFile, "utf8")).version).toBe(VERSION);
+    expect(gradmerge("--version").stdout.trim()).toBe(VERSION);
+  });
+});
