@@ -73,15 +73,22 @@ function roundBitsToBFloat16(f: FunctionBuilder, x: number): void {
   f.get(x).constant(i32x4(0x7fff)).simd("i32x4.add").simd("i32x4.add");
 }
 
-/** Float32 to bfloat16 codes in 32-bit lanes. NaN is 0x7fc0. */
-export function encodeBFloat16(f: FunctionBuilder, finite: boolean): void {
+/**
+ * What becomes of NaN when it is rounded to bfloat16. Rounding as integers carries a NaN whose fraction is nearly all ones over into
+ * the sign, which makes a zero of it. `canonical`: NaN is the one code 0x7fc0. `any`: NaN is some NaN.
+ * `impossible`: no NaN has such a fraction, so all are some NaN without further ado.
+ */
+export type NaNCare = "canonical" | "any" | "impossible";
+
+/** Float32 to bfloat16 codes in 32-bit lanes. */
+export function encodeBFloat16(f: FunctionBuilder, care: NaNCare): void {
   const x = f.local("v128");
   f.set(x);
-  if (!finite) f.constant(i32x4(0x7fc0));
+  if (care === "canonical") f.constant(i32x4(0x7fc00000));
   roundBitsToBFloat16(f, x);
+  if (care === "canonical") f.get(x).get(x).simd("f32x4.ne").simd("v128.bitselect");
+  if (care === "any") f.get(x).get(x).simd("f32x4.ne").simd("v128.or");
   f.i32(16).simd("i32x4.shr_u");
-  // A NaN whose fraction is all ones carried over into the sign.
-  if (!finite) f.get(x).get(x).simd("f32x4.ne").simd("v128.bitselect");
 }
 
 /**
@@ -115,12 +122,12 @@ export function encodeFloat16Magnitude(f: FunctionBuilder, x: number, finite: bo
 }
 
 /** Float32 to the nearest bfloat16, as a float32. */
-export function roundToBFloat16(f: FunctionBuilder, finite: boolean): void {
+export function roundToBFloat16(f: FunctionBuilder, care: Exclude<NaNCare, "canonical">): void {
   const x = f.local("v128");
   f.set(x);
   roundBitsToBFloat16(f, x);
   f.constant(i32x4(0xffff0000)).simd("v128.and");
-  if (!finite) f.get(x).get(x).simd("f32x4.ne").simd("v128.or");
+  if (care === "any") f.get(x).get(x).simd("f32x4.ne").simd("v128.or");
 }
 
 /** The numbers of a narrower format. */

@@ -36,8 +36,8 @@ export interface ElementContext {
   readonly uses: (node: Node) => number;
   /** The local of a counter for `first`: how many are still to be taken. */
   readonly remaining: (node: MaskNode) => number;
-  /** No NaN comes from the inputs: those that arise have no payload that rounding could carry over. */
-  readonly finite: boolean;
+  /** What rounding to bfloat16 must do about NaN. */
+  readonly nan: "any" | "impossible";
 }
 
 /**
@@ -176,10 +176,10 @@ export class Elements {
   }
 
   #round(dtype: "F64" | "F32" | "F16" | "BF16"): void {
-    const { f, lanes, finite } = this.#context;
+    const { f, lanes, nan } = this.#context;
     if (dtype === "F16") roundToGrid(f, lanes, FLOAT16, true);
     else if (dtype === "BF16" && lanes.precision === "F64") roundToGrid(f, lanes, BFLOAT16, true);
-    else if (dtype === "BF16") roundToBFloat16(f, finite);
+    else if (dtype === "BF16") roundToBFloat16(f, nan);
     else if (dtype === "F32" && lanes.precision === "F64") {
       f.simd("f32x4.demote_f64x2_zero").simd("f64x2.promote_low_f32x4");
     }

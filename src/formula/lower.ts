@@ -153,7 +153,9 @@ export function lower(
     // Magnitudes are searched and compared as float32, whatever the precision.
     const abs: ValueNode = { kind: "unary", op: "abs", x: node.x };
     const magnitude = interner.value(
-      fits(abs, "F32", dtypes, precision) ? abs : { kind: "round", dtype: "F32", x: abs },
+      !isUniform(abs) && fits(abs, "F32", dtypes, precision)
+        ? abs
+        : { kind: "round", dtype: "F32", x: abs },
     );
     const stage = Math.max(level(node.x), level(node.count));
     searches.set(key, {

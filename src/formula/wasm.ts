@@ -9,6 +9,7 @@ import {
 } from "./convert.js";
 import { countUses, Elements, type BoundInput } from "./elements.js";
 import { encodeModule, FunctionBuilder } from "./encoder.js";
+import { reachable } from "./graph.js";
 import { Interner } from "./intern.js";
 import type { Kernel, KernelSpec, RunKernel, Sink } from "./kernel.js";
 import { F32_LANES, F64_LANES, type Lanes } from "./lanes.js";
@@ -91,9 +92,9 @@ class Compiler {
   readonly #counters = new Map<MaskNode, number>();
   readonly #accumulators: readonly Accumulator[];
   readonly #elements: Elements;
-  /** Nothing that is not finite need come out right. */
-  readonly #finiteInputs: boolean;
+  /** An output that is not finite is refused. */
   readonly #finiteOutput: boolean;
+  readonly #nan: "any" | "impossible";
   /** The output of a step, part by part. */
   readonly #parts: readonly number[];
   readonly #encoded: number;
@@ -128,7 +129,16 @@ class Compiler {
         finite: finiteSlots.has(slot),
       });
     });
-    this.#finiteInputs = spec.inputs.every(({ slot }) => finiteSlots.has(slot));
+    // What arises from finite numbers is the processor's own NaN, whose fraction is 100…; only `min` and `max` set all its bits.
+    const nodes = reachable([
+      ...(spec.output === undefined ? [] : [spec.output.node]),
+      ...spec.sinks.map((sink) => sink.x),
+    ]);
+    const extremes = [...nodes].some(
+      (node) => node.kind === "binary" && (node.op === "min" || node.op === "max"),
+    );
+    const finiteInputs = spec.inputs.every(({ slot }) => finiteSlots.has(slot));
+    this.#nan = finiteInputs && !extremes ? "impossible" : "any";
 
     const { output } = spec;
     this.#finiteOutput = output !== undefined && refused.has(output.node);
@@ -153,7 +163,7 @@ class Compiler {
       uniform: (node) => this.#uniform(node),
       uses: (node) => uses.get(node) ?? 0,
       remaining: (node) => this.#counter(node),
-      finite: this.#finiteInputs,
+      nan: this.#nan,
     });
     let selection = 0;
     this.#accumulators = spec.sinks.map((sink) =>
@@ -284,7 +294,7 @@ class Compiler {
   #encode16(half: number, into: number): void {
     const f = this.#f;
     if (this.#spec.output?.dtype === "BF16") {
-      encodeBFloat16(f, this.#finiteInputs);
+      encodeBFloat16(f, this.#finiteOutput ? this.#nan : "canonical");
       f.set(into);
       return;
     }
@@ -364,8 +374,14 @@ class Compiler {
         const bytes = this.#lanes.precision === "F32" ? 4 : 8;
         const offset = bytes * this.#scalar(isMaskNode(node) ? asNumber(node) : node);
         f.memory(bytes === 4 ? "v128.load32_splat" : "v128.load64_splat", offset);
-        if (isMaskNode(node)) f.constant(this.#lanes.constant(0)).simd(this.#lanes.notEqual);
         f.set(made);
+        if (isMaskNode(node)) {
+          f.get(made).constant(this.#lanes.constant(0)).simd(this.#lanes.notEqual).set(made);
+        } else {
+          // A NaN from elsewhere may have any fraction.
+          f.get(made).constant(this.#lanes.constant(NaN)).get(made).get(made);
+          f.simd(this.#lanes.equal).simd("v128.bitselect").set(made);
+        }
       });
       this.#uniformLocals.set(node, made);
       local = made;

@@ -11,6 +11,7 @@ import {
   type Kernel,
   type KernelSpec,
   type Lowered,
+  type RunKernel,
 } from "../../src/formula/kernel.js";
 import { locate, type LocatedRefusal } from "../../src/formula/locate.js";
 import { lower } from "../../src/formula/lower.js";
@@ -63,6 +64,26 @@ export function testInput(dtype: OutputDType, values: ArrayLike<number>): TestIn
   return { dtype, bytes: encode(dtype, values) };
 }
 
+/** Making memories and modules takes longer than most tests: they are kept. */
+let kept: { memory: WebAssembly.Memory; kernels: Map<Kernel, RunKernel> } | undefined;
+
+function memoryOf(bytes: number): WebAssembly.Memory {
+  if (kept === undefined || kept.memory.buffer.byteLength < bytes) {
+    const initial = Math.max(16, Math.ceil(bytes / 65536));
+    kept = { memory: new WebAssembly.Memory({ initial }), kernels: new Map() };
+  }
+  return kept.memory;
+}
+
+function bound(kernel: Kernel, memory: WebAssembly.Memory): RunKernel {
+  let run = kept?.kernels.get(kernel);
+  if (run === undefined) {
+    run = bindKernel(new WebAssembly.Module(kernel.wasm), memory);
+    kept?.kernels.set(kernel, run);
+  }
+  return run;
+}
+
 /** Runs one kernel over one tile, and gives back its sinks, its histograms and its output. */
 export function runKernel(
   kernel: Kernel,
@@ -93,8 +114,9 @@ export function runKernel(
   const dtype = kernel.spec.output?.dtype;
   const out = region(dtype === undefined ? 0 : byteLength(dtype, count), misalign);
 
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(size / 65536) });
-  const bytes = new Uint8Array(memory.buffer).fill(RUBBISH);
+  const memory = memoryOf(size);
+  const bytes = new Uint8Array(memory.buffer);
+  bytes.fill(RUBBISH, 0, size);
   const numbers = kernel.uniforms.map((node) => evaluateUniform(node, lookup));
   if (kernel.spec.precision === "F32") new Float32Array(memory.buffer, scalars).set(numbers);
   else new Float64Array(memory.buffer, scalars).set(numbers);
@@ -112,16 +134,14 @@ export function runKernel(
     view.setUint32(block + 4, windows[k]?.shift ?? 0, true);
   });
 
-  const run = bindKernel(new WebAssembly.Module(kernel.wasm), memory);
+  const run = bound(kernel, memory);
   run(count, scalars, sinks, selections, out, ...pointers);
 
   const results = new Map(
     kernel.sinks.map(({ key }, i) => [key, view.getFloat64(sinks + 8 * i, true)] as const),
   );
   const bins = kernel.selectionKeys.map((_key, k) =>
-    Uint32Array.from({ length: BINS }, (_, bin) =>
-      view.getUint32(selections + k * SELECTION_BYTES + 8 + 4 * bin, true),
-    ),
+    new Uint32Array(memory.buffer, selections + k * SELECTION_BYTES + 8, BINS).slice(),
   );
   const output = bytes.slice(out, dtype === undefined ? out : out + byteLength(dtype, count));
   if (results.get(REFUSED) === 1) options.refused?.(memory, pointers);
@@ -226,7 +246,7 @@ export function runFormula(
               count: at.count,
               pointers,
               lookup,
-              scratch: { scalars: 0, sinks: pointers[0] === undefined ? 0 : sinksOf(compiled) },
+              scratch: { scalars: 0, sinks: sinksOf(compiled) },
             });
             refusal = { ...found, index: at.first + found.index };
           },
@@ -253,7 +273,10 @@ export function runFormula(
             });
           });
         },
-        { windows: states.map((state) => (state.done ? EMPTY_WINDOW : state.window)) },
+        {
+          lookups: remaining.map(lookupWith),
+          windows: states.map((state) => (state.done ? EMPTY_WINDOW : state.window)),
+        },
       );
       states = states.map((state, k) =>
         state.done ? state : refineSelection(state, above[k] ?? NaN, bins[k] ?? []),
@@ -264,13 +287,17 @@ export function runFormula(
     selections.forEach(({ key }, k) => values.set(thresholdOf(key), found[k]?.threshold ?? NaN));
     if (found.some(({ keepEqual, equal: there }) => keepEqual < there)) {
       const seen = found.map(() => 0);
-      over(equal, ({ sinks }, i) => {
-        selections.forEach(({ key }, k) => {
-          const row = before[i];
-          if (row !== undefined) row[k] = seen[k] ?? NaN;
-          seen[k] = (seen[k] ?? 0) + (sinks.get(key) ?? NaN);
-        });
-      });
+      over(
+        equal,
+        ({ sinks }, i) => {
+          selections.forEach(({ key }, k) => {
+            const row = before[i];
+            if (row !== undefined) row[k] = seen[k] ?? NaN;
+            seen[k] = (seen[k] ?? 0) + (sinks.get(key) ?? NaN);
+          });
+        },
+        { lookups: remaining.map(lookupWith) },
+      );
     }
     tiles.forEach((_tile, i) =>
       selections.forEach(({ key }, k) => {
