@@ -3,10 +3,15 @@ import leven from "leven";
 /** The candidate that the word was probably meant to be: at most a third of its letters differ, case and hyphens aside. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const plain = (text: string): string => text.toLowerCase().replaceAll("-", "_");
+  const letters = (text: string): string => [...plain(text)].toSorted().join("");
   let best: { candidate: string; distance: number } | undefined;
   for (const candidate of candidates) {
     const allowed = Math.floor(Math.max(word.length, candidate.length) / 3);
-    const distance = leven(plain(word), plain(candidate), { maxDistance: allowed + 1 });
+    // Letters in the wrong order are one mistake, not two.
+    const distance =
+      plain(word) !== plain(candidate) && letters(word) === letters(candidate)
+        ? 1
+        : leven(plain(word), plain(candidate), { maxDistance: allowed + 1 });
     if (distance <= allowed && (best === undefined || distance < best.distance)) {
       best = { candidate, distance };
     }
