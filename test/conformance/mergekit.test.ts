@@ -1,0 +1,254 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parse, stringify } from "yaml";
+import { z } from "zod";
+import { roundTo } from "../../src/dtypes/codec.js";
+import { expectRefusal, expectSuccess, gradmerge, temporaryFolder } from "../run/command.js";
+import { readAll, type ReadBack } from "../run/models.js";
+import { sharedPath, withShared } from "../shared.js";
+
+const goldens = sharedPath("fixtures/mergekit-goldens");
+const METHODS = /^(linear|task_arithmetic|slerp|ties)/;
+
+/** The largest entry of the tensor is 1: how far a float32 result may be off. */
+const FLOAT32_BOUND = 1e-6;
+/** Of 16-bit elements, the share that may be one unit in the last place off; mergekit adds up slerp's norms in another order. */
+const ONE_ULP_SHARE: Readonly<Record<string, number>> = { "slerp-bf16": 1e-4 };
+
+/** mergekit writes tied models with a second copy of the embeddings, although their configuration says that there is none. */
+const SUPERFLUOUS = "lm_head.weight";
+
+const expectation = z.object({
+  config: z.object({
+    num_hidden_layers: z.number(),
+    vocab_size: z.number(),
+    tie_word_embeddings: z.boolean(),
+  }),
+});
+
+/** As much of a plan as the comparison needs. */
+const action = z.object({
+  kind: z.literal("merge"),
+  working: z.enum(["F64", "F32", "F16", "BF16"]),
+  inputs: z.array(
+    z.object({ slot: z.string(), source: z.object({ file: z.number(), name: z.string() }) }),
+  ),
+  numbers: z.object({
+    models: z.array(z.record(z.string(), z.union([z.number(), z.boolean()]))),
+  }),
+});
+type Action = z.infer<typeof action>;
+const plannedEvent = z.object({
+  plan: z.object({
+    files: z.array(z.object({ path: z.string() })),
+    tensors: z.array(z.object({ name: z.string(), action })),
+  }),
+});
+
+describe.skipIf(goldens === undefined)(
+  withShared("what mergekit 0.1.5 writes for the same recipe", goldens),
+  () => {
+    const root = goldens ?? "";
+    const folder = temporaryFolder();
+    const names = goldens === undefined ? [] : readdirSync(join(root, "cases"));
+
+    for (const name of names.filter((candidate) => METHODS.test(candidate))) {
+      const share = ONE_ULP_SHARE[name] ?? 0;
+      const bound =
+        share === 0
+          ? `float32 within ${FLOAT32_BOUND} of the largest entry, 16-bit types bit for bit`
+          : `at most ${100 * share}% of the elements one ulp off`;
+      test(`${name}: ${bound}`, async () => {
+        const config = join(root, "cases", name, "config.yaml");
+        const output = join(folder, name);
+        const outcome = await gradmerge(["merge", config, output], { cwd: root });
+        expectSuccess(outcome);
+
+        const expected = await readAll(join(root, "cases", name, "out.safetensors"));
+        const merged = await readAll(output);
+        const { config: shape } = expectation.parse(json(join(root, "cases", name, "expect.json")));
+        if (shape.tie_word_embeddings) expected.delete(SUPERFLUOUS);
+        expect([...merged.keys()].toSorted()).toEqual([...expected.keys()].toSorted());
+
+        const written = z.record(z.string(), z.unknown()).parse(json(join(output, "config.json")));
+        expect(written).toMatchObject(shape);
+        const [dtype] = new Set([...merged.values()].map((tensor) => tensor.dtype));
+        expect(written["dtype"] ?? written["torch_dtype"]).toBe(
+          { F32: "float32", BF16: "bfloat16", F16: "float16" }[String(dtype)],
+        );
+
+        const unstable = await unstableElements(config, root);
+        let offByOneUlp = 0;
+        let elements = 0;
+        for (const [tensor, golden] of expected) {
+          const ours = merged.get(tensor);
+          expect(ours?.dtype, tensor).toBe(golden.dtype);
+          expect(ours?.shape, tensor).toEqual(golden.shape);
+          if (ours === undefined) continue;
+          elements += golden.values.length;
+          offByOneUlp += compare(tensor, ours, golden, unstable.get(tensor) ?? new Set());
+        }
+        expect(offByOneUlp / elements).toBeLessThanOrEqual(share);
+      });
+    }
+  },
+);
+
+/** Elements that are one ulp off; any further off fails. Of float32, none are counted. */
+function compare(
+  name: string,
+  ours: ReadBack,
+  golden: ReadBack,
+  leftOut: ReadonlySet<number>,
+): number {
+  const largest = golden.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  let offByOneUlp = 0;
+  golden.values.forEach((value, i) => {
+    if (leftOut.has(i)) return;
+    const mine = ours.values[i] ?? NaN;
+    if (golden.dtype === "F32") {
+      const difference = Math.abs(mine - value);
+      if (!(difference <= FLOAT32_BOUND * largest)) throw differs(name, i, mine, value);
+      return;
+    }
+    if (Object.is(mine, value)) return;
+    const distance = Math.abs(ordinal(ours.bytes, i) - ordinal(golden.bytes, i));
+    if (distance > 1) throw differs(name, i, mine, value);
+    offByOneUlp += distance;
+  });
+  return offByOneUlp;
+}
+
+function differs(name: string, element: number, ours: number, theirs: number): Error {
+  return new Error(`${name}, element ${element}: ${ours}, mergekit ${theirs}`);
+}
+
+/** The place of a 16-bit float among all of them: neighbours differ by 1. */
+function ordinal(bytes: Uint8Array, element: number): number {
+  const code = new DataView(bytes.buffer, bytes.byteOffset).getUint16(2 * element, true);
+  return code >= 0x8000 ? -(code & 0x7fff) : code;
+}
+
+/**
+ * By tensor: elements where some model's difference from the base is as large as the last one that TIES keeps. mergekit's choice among equals
+ * is arbitrary; ours is the first in memory.
+ */
+async function unstableElements(config: string, root: string): Promise<Map<string, Set<number>>> {
+  if (!readFileSync(config, "utf8").includes("ties")) return new Map();
+  const { stdout } = await gradmerge(["merge", config, "unused", "--dry-run", "--json"], {
+    cwd: root,
+  });
+  const { plan } = plannedEvent.parse(JSON.parse(stdout));
+  const contents = new Map<string, Map<string, ReadBack>>();
+  for (const { path } of plan.files) contents.set(path, await readAll(path));
+  const found = new Map<string, Set<number>>();
+  for (const { name, action: planned } of plan.tensors) {
+    const input = (slot: string): Float64Array => {
+      const source = planned.inputs.find((candidate) => candidate.slot === slot)?.source;
+      const path = plan.files[source?.file ?? -1]?.path ?? "";
+      const values = contents.get(path)?.get(source?.name ?? "")?.values;
+      if (values === undefined) throw new Error(`no ${slot} of ${name}`);
+      return values;
+    };
+    found.set(name, tiedThresholds(planned, input));
+  }
+  return found;
+}
+
+function tiedThresholds(
+  { working, numbers, inputs }: Action,
+  input: (slot: string) => Float64Array,
+): Set<number> {
+  const cast = (value: number): number => roundTo(working, value);
+  const base = input("base");
+  const found = new Set<number>();
+  const models = inputs.filter(({ slot }) => /^models\[\d+\]$/.test(slot));
+  models.forEach(({ slot }, k) => {
+    const density = Number(numbers.models[k]?.["density"] ?? 1);
+    if (density >= 1) return;
+    const magnitudes = input(slot).map((value, i) =>
+      Math.abs(cast(cast(value) - cast(base[i] ?? NaN))),
+    );
+    const kept = Math.max(1, Math.trunc(density * magnitudes.length));
+    const threshold = magnitudes.toSorted((a, b) => b - a)[kept - 1];
+    // Among zeros the choice makes no difference.
+    if (threshold === 0) return;
+    magnitudes.forEach((magnitude, i) => {
+      if (magnitude === threshold) found.add(i);
+    });
+  });
+  return found;
+}
+
+/** What our refusal of each doubtful configuration must say: the place and the reason. */
+const REASONS: Readonly<Record<string, readonly RegExp[]>> = {
+  "linear-missing-weight": [/weight/, /deep-f32\/m1/],
+  "linear-one-missing-weight": [/weight/, /deep-f32\/m2/],
+  "unknown-method": [/lineer/, /linear/],
+  "ties-without-base": [/base_model/, /ties/],
+  "slerp-three": [/slerp/, /3 models|one model|1 model/],
+  "slerp-without-t": [/\bt\b/],
+  "slerp-without-base": [/base_model/, /slerp/],
+  "nuslerp-one": [/nuslerp/, /merge_method/],
+  "nuslerp-three": [/nuslerp/, /merge_method/],
+  "model_stock-two-inputs": [/model_stock/, /merge_method/],
+  "nearswap-three": [/nearswap/, /merge_method/],
+  "arcee-three": [/arcee_fusion/, /merge_method/],
+  "passthrough-two": [/passthrough/, /merge_method/],
+  "della-epsilon": [/della/, /merge_method/],
+  "dtype-float8": [/float8_e4m3fn/, /bfloat16/],
+  "dtype-unknown": [/bf16/, /bfloat16/],
+  "models-and-slices": [/models/, /slices/],
+  nothing: [/models/],
+  "no-method": [/merge_method/],
+  "slice-lengths": [/slice/, /layer/],
+  "slice-out-of-range": [/passthrough|layer_range/],
+  "shapes-differ": [/shape/, /lm_head\.weight|model\.embed_tokens\.weight/, /27, 16/, /32, 16/],
+  "tokenizer-twice": [/tokenizer/],
+  "missing-folder": [/nowhere/],
+  "weight-text": [/heavy/, /weight/],
+  "token-in-no-model": [/vocabular/, /tokens/],
+  "linear-weights-cancel": [/cancel|sum/, /0/],
+  "unknown-top-key": [/paramters/, /parameters/],
+  "unknown-parameter": [/wieght/, /weight/],
+  "model-twice": [/twice|again|already/, /deep-f32\/m1/],
+};
+
+const refused = goldens === undefined ? undefined : join(goldens, "refused.json");
+
+describe.skipIf(goldens === undefined)(
+  withShared("doubtful configurations are refused, also those that mergekit accepts", goldens),
+  () => {
+    const root = goldens ?? "";
+    const folder = temporaryFolder();
+    const cases =
+      refused !== undefined && existsSync(refused)
+        ? z
+            .record(z.string(), z.object({ config: z.unknown(), refused: z.boolean() }))
+            .parse(json(refused))
+        : {};
+
+    test("each has a reason here", () => {
+      expect(Object.keys(REASONS).toSorted()).toEqual(Object.keys(cases).toSorted());
+    });
+
+    for (const [name, { config, refused: byMergekit }] of Object.entries(cases)) {
+      test(`${name}${byMergekit ? "" : " (mergekit accepts it)"}`, async () => {
+        mkdirSync(join(folder, name));
+        const recipe = join(folder, name, "recipe.yaml");
+        writeFileSync(recipe, stringify(config));
+        // The recipe as written is the configuration, not what a writer of YAML made of it.
+        expect(parse(readFileSync(recipe, "utf8"))).toEqual(config);
+        const output = join(folder, name, "out");
+        const outcome = await gradmerge(["merge", recipe, output], { cwd: root });
+        expectRefusal(outcome, output, REASONS[name] ?? []);
+        expect(readdirSync(join(folder, name))).toEqual(["recipe.yaml"]);
+      });
+    }
+  },
+);
+
+function json(path: string): unknown {
+  return JSON.parse(readFileSync(path, "utf8"));
+}
