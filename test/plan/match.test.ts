@@ -110,7 +110,10 @@ describe("matchTensors", () => {
   });
 
   it("takes the input embedding for a tied output embedding that was not stored", () => {
-    const full: Spec = { "model.embed_tokens.weight": ["F32", 5, 2], "lm_head.weight": ["F32", 5, 2] };
+    const full: Spec = {
+      "model.embed_tokens.weight": ["F32", 5, 2],
+      "lm_head.weight": ["F32", 5, 2],
+    };
     const base = participant("base", full);
     const tied = participant("m1", { "model.embed_tokens.weight": ["F32", 5, 2] }, { tied: true });
     const { matches } = matchTensors(taskArithmetic, { base, models: [tied] });
