@@ -53,6 +53,11 @@ export interface Lowered {
 export interface Stage {
   /** Absent where a stage only selects. */
   readonly kernel?: KernelSpec | undefined;
+  /**
+   * The same kernel for tiles in which all elements that equal a threshold are selected, or none: its selections are
+   * |x| > `floorOf(key)`, without a counter in the loop. Absent where there are no selections.
+   */
+  readonly bulk?: KernelSpec | undefined;
   readonly selection?: SelectionStage | undefined;
 }
 
@@ -85,6 +90,9 @@ export const thresholdOf = (key: string): string => `${key}.threshold`;
  * larger than the tile means all of them. It differs from tile to tile where not all equals of the tensor are selected.
  */
 export const remainingOf = (key: string): string => `${key}.remaining`;
+
+/** The parameter, in a `bulk` kernel, above which magnitudes are selected: the threshold, or the number before it. */
+export const floorOf = (key: string): string => `${key}.floor`;
 
 /** Bins per histogram. */
 export const BINS = 4096;

@@ -4,6 +4,7 @@ import type { ElementRefusal, Formula, Precision } from "./formula.js";
 import { inputSlots, reachable } from "./graph.js";
 import { Interner, mapMask, mapValue } from "./intern.js";
 import {
+  floorOf,
   REFUSED,
   remainingOf,
   thresholdOf,
@@ -235,9 +236,11 @@ export function lower(
     const stageOutput = isLast ? output : undefined;
     const here = [...searches.values()].filter((search) => search.stage === stage);
     if (sinks.length === 0 && stageOutput === undefined && here.length === 0) continue;
+    const kernel =
+      sinks.length === 0 && stageOutput === undefined ? undefined : spec(stageOutput, sinks);
     stages.push({
-      kernel:
-        sinks.length === 0 && stageOutput === undefined ? undefined : spec(stageOutput, sinks),
+      kernel,
+      bulk: kernel && bulkSpec(kernel, interner),
       selection:
         here.length === 0
           ? undefined
@@ -268,6 +271,46 @@ export function lower(
     });
   }
   return { precision, stages, report, limits, refuse };
+}
+
+/** The kernel for tiles that need no counter of equals; undefined where there is none anyway. */
+function bulkSpec(spec: KernelSpec, interner: Interner): KernelSpec | undefined {
+  const values = new Map<ValueNode, ValueNode>();
+  const masks = new Map<MaskNode, MaskNode>();
+  let found = false;
+  const value = (node: ValueNode): ValueNode => {
+    let known = values.get(node);
+    if (known === undefined) {
+      known = interner.value(mapValue(node, value, mask));
+      values.set(node, known);
+    }
+    return known;
+  };
+  const mask = (node: MaskNode): MaskNode => {
+    let known = masks.get(node);
+    if (known === undefined) {
+      const selected = selectionOf(node);
+      found ||= selected !== undefined;
+      known = interner.mask(selected ?? mapMask(node, value, mask));
+      masks.set(node, known);
+    }
+    return known;
+  };
+  /** |x| > threshold or first(…), as `lowerMask` writes it, with the floor for the threshold. */
+  const selectionOf = (node: MaskNode): MaskNode | undefined => {
+    if (node.kind !== "logic" || node.y.kind !== "first" || node.x.kind !== "compare")
+      return undefined;
+    const { limit } = node.y;
+    const key = limit.kind === "parameter" ? limit.name.slice(0, -remainingOf("").length) : "";
+    return { ...node.x, x: { kind: "parameter", name: floorOf(key) }, y: value(node.x.y) };
+  };
+  const output = spec.output && { ...spec.output, node: value(spec.output.node) };
+  const sinks = spec.sinks.map((sink): Sink =>
+    sink.kind === "count" || sink.kind === "any"
+      ? { ...sink, x: mask(sink.x) }
+      : { ...sink, x: value(sink.x) },
+  );
+  return found ? { ...spec, output, sinks } : undefined;
 }
 
 /** Significant bits (the hidden one included), smallest and largest exponent of normal numbers. */

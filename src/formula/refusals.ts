@@ -1,10 +1,11 @@
+import type { FloatDType } from "../dtypes/dtype.js";
 import type { MaskNode, ValueNode } from "./nodes.js";
 
 /** A refusal taken apart: it happens where any of these holds. */
 export interface RefusalTerms {
-  /** Where one of these values is infinite or NaN. */
+  /** Where one of these values is infinite or NaN: as few as will do. */
   readonly notFinite: ReadonlySet<ValueNode>;
-  /** Where one of these values is below 0; all of them are among `notFinite` as well. */
+  /** Where one of these values is below 0. Of those that are infinite or NaN, it does not matter what is found. */
   readonly negative: ReadonlySet<ValueNode>;
   /** Where one of these masks is true, or false. */
   readonly others: readonly { readonly mask: MaskNode; readonly refused: boolean }[];
@@ -13,8 +14,14 @@ export interface RefusalTerms {
 /**
  * Takes a mask apart along its "or"s. Most refusals say that a number must be finite, or finite and at least 0,
  * for which codes and bits have tests far cheaper than the comparisons of the formula.
+ *
+ * What is not finite usually makes the result not finite, so a test of the result can stand for those of the inputs.
+ * That holds where every code is decoded rightly; of float16 and float8, what is not finite is not, where it is refused.
  */
-export function refusalTerms(mask: MaskNode): RefusalTerms {
+export function refusalTerms(
+  mask: MaskNode,
+  dtypeOf: (slot: string) => FloatDType | undefined,
+): RefusalTerms {
   const notFinite = new Set<ValueNode>();
   const negative = new Set<ValueNode>();
   const others: { mask: MaskNode; refused: boolean }[] = [];
@@ -40,5 +47,31 @@ export function refusalTerms(mask: MaskNode): RefusalTerms {
     if (isAtLeastZero) negative.add(node.y);
     return !isAtLeastZero;
   });
+  const implied = new Set<ValueNode>();
+  for (const node of notFinite) for (const operand of propagating(node)) spread(operand, implied);
+  for (const node of implied) {
+    const dtype = node.kind === "input" ? dtypeOf(node.slot) : undefined;
+    if (dtype !== "F16" && dtype !== "F8_E4M3" && dtype !== "F8_E5M2") notFinite.delete(node);
+  }
   return { notFinite, negative, others: rest };
+}
+
+/** The operands of which none can be infinite or NaN without the result being so: ∞ − ∞ and 0·∞ are NaN; but x/∞ is 0. */
+function propagating(node: ValueNode): readonly ValueNode[] {
+  switch (node.kind) {
+    case "unary":
+    case "round":
+      return [node.x];
+    case "binary":
+      if (node.op === "min" || node.op === "max") return [];
+      return node.op === "divide" ? [node.x] : [node.x, node.y];
+    default:
+      return [];
+  }
+}
+
+function spread(node: ValueNode, into: Set<ValueNode>): void {
+  if (into.has(node)) return;
+  into.add(node);
+  for (const operand of propagating(node)) spread(operand, into);
 }

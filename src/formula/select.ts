@@ -17,6 +17,8 @@ export interface SearchingState {
   /** How many elements to select. */
   readonly count: number;
   readonly zeroBits: number;
+  /** The window is a guess from a sample: the threshold may lie outside. */
+  readonly guessed: boolean;
 }
 
 export interface SelectionWindow {
@@ -40,6 +42,12 @@ export const EMPTY_WINDOW: SelectionWindow = { lo: 0x80000000, shift: 0 };
 /** Bits of a magnitude in float32: all but the sign. */
 const MAGNITUDE_BITS = 31;
 const LOG_BINS = Math.log2(BINS);
+const FULL_WINDOW: SelectionWindow = { lo: 0, shift: MAGNITUDE_BITS - LOG_BINS };
+
+/** The float32 before a magnitude; before 0, something negative. */
+export function floatBefore(magnitude: number): number {
+  return magnitude > 0 ? floatOf(bitsOf(magnitude) - 1) : -1;
+}
 
 /**
  * @param count how many to select; a fraction is cut off, less than 0 is 0, more than `elements` is all.
@@ -55,12 +63,27 @@ export function startSelection(count: number, elements: number, zeroBits = 0): S
   if (whole <= 0) return { done: true, threshold: Infinity, keepEqual: 0, equal: 0 };
   // Below every magnitude: all are selected, none is equal.
   if (whole >= elements) return { done: true, threshold: -1, keepEqual: 0, equal: 0 };
-  return {
-    done: false,
-    window: { lo: 0, shift: MAGNITUDE_BITS - LOG_BINS },
-    count: whole,
-    zeroBits,
-  };
+  return { done: false, window: FULL_WINDOW, count: whole, zeroBits, guessed: false };
+}
+
+/**
+ * Begins a search in a narrow window instead, that the threshold probably lies in: where most elements are outside, a histogram runs as fast
+ * as memory allows. `low` and `high` are magnitudes somewhat below and above what a sample says.
+ */
+export function guessSelection(state: SearchingState, low: number, high: number): SearchingState {
+  const lo = bitsOf(low);
+  const codes = Math.max(0, bitsOf(high) - lo) + 1;
+  const shift = Math.max(0, Math.ceil(Math.log2(codes / BINS)));
+  return shift < FULL_WINDOW.shift ? { ...state, window: { lo, shift }, guessed: true } : state;
+}
+
+/**
+ * The bin of the present window that the threshold is in, if this window is the last that is needed: then the equals of the threshold are
+ * what is in that bin, in every tile. Undefined where the guess was wrong or the search goes on.
+ */
+export function lastBin(state: SearchingState, found: SelectionState): number | undefined {
+  if (!found.done || found.equal === 0) return undefined;
+  return (bitsOf(found.threshold) - state.window.lo) / 2 ** state.window.shift;
 }
 
 /** The next window, or the threshold, after the histogram of the present window was measured. */
@@ -70,6 +93,8 @@ export function refineSelection(
   bins: ArrayLike<number>,
 ): SelectionState {
   const { window, count, zeroBits } = state;
+  const wrongGuess: SelectionState = { ...state, window: FULL_WINDOW, guessed: false };
+  if (state.guessed && above >= count) return wrongGuess;
   let seen = above;
   for (let bin = BINS - 1; bin >= 0; bin--) {
     const inBin = bins[bin] ?? 0;
@@ -80,10 +105,11 @@ export function refineSelection(
       }
       // The bin has 2^shift codes, of which the last bits are zero.
       const shift = Math.max(window.shift - LOG_BINS, Math.min(zeroBits, window.shift), 0);
-      return { ...state, window: { lo, shift } };
+      return { ...state, window: { lo, shift }, guessed: false };
     }
     seen += inBin;
   }
+  if (state.guessed) return wrongGuess;
   throw new FormulaError({
     what: "The histogram of a selection holds fewer elements than are to be selected",
     got: String(seen),
@@ -94,6 +120,12 @@ export function refineSelection(
 /** How many of a tile's elements that equal the threshold are still to be selected, when there are `before` in the tiles before it. */
 export function remainingInTile(found: FoundThreshold, before: number): number {
   return Math.max(0, found.keepEqual - before);
+}
+
+function bitsOf(magnitude: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setFloat32(0, magnitude);
+  return view.getUint32(0);
 }
 
 function floatOf(bits: number): number {

@@ -1,41 +1,12 @@
-import type { OutputDType } from "../dtypes/dtype.js";
-import type { BoundInput, Elements } from "./elements.js";
+import type { Accumulator, SinkContext } from "./accumulator.js";
+import { any } from "./any.js";
 import type { FunctionBuilder } from "./encoder.js";
 import { BINS, SELECTION_BYTES, type Sink } from "./kernel.js";
-import { propagatingExtreme, type Lanes } from "./lanes.js";
-import type { MaskNode, Node, ValueNode } from "./nodes.js";
-import { refusalTerms } from "./refusals.js";
-import { i16x8, i32x4, SHUFFLE } from "./vector.js";
+import { propagatingExtreme } from "./lanes.js";
+import type { MaskNode, ValueNode } from "./nodes.js";
+import { i32x4, SHUFFLE } from "./vector.js";
 
-/**
- * One sink of a kernel: a few locals that take in a step's elements, and at the end become one number.
- * Where a step is not full, `elements.valid` and `validCodes` are masks of what exists; the rest must leave no trace.
- */
-export interface Accumulator {
-  /** The nodes that are wanted of `elements` in every part. */
-  readonly roots: readonly Node[];
-  /** At the start of a step, when the raw codes are loaded. */
-  codes?(validCodes: number | undefined): void;
-  /** For each part of a step. */
-  part(part: number): void;
-  /** When the output of a step is encoded, where that has 16 bits. The codes are in a local. */
-  output?(encoded: number, validCodes: number | undefined): void;
-  /** Leaves the number on the stack, as f64. */
-  finish(): void;
-}
-
-export interface SinkContext {
-  readonly f: FunctionBuilder;
-  readonly lanes: Lanes;
-  readonly elements: Elements;
-  readonly inputs: ReadonlyMap<string, BoundInput>;
-  /** The value that is rounded and written, where that has 16 bits. */
-  readonly encodedOutput: { readonly node: ValueNode; readonly dtype: OutputDType } | undefined;
-  /** The parameter with the address of the selections, and which of them is this sink's. */
-  readonly selections: number;
-  readonly selection: number;
-}
-
+/** The sink in locals of a function. */
 export function accumulate(sink: Sink, context: SinkContext): Accumulator {
   switch (sink.kind) {
     case "sum":
@@ -157,146 +128,6 @@ function addLanes(f: FunctionBuilder, total: number, lanes: readonly number[]): 
     if (i > 0) f.op("i32.add");
   });
   f.op("f64.convert_i32_u");
-}
-
-/** The bits of infinity in each type of 16-bit codes; what is above them, without the sign, is NaN. E4M3 has no infinities: its NaN. */
-const INFINITY_CODE = { BF16: 0x7f80, F16: 0x7c00, F8_E5M2: 0x7c00, F8_E4M3: 0x7f00 } as const;
-
-/**
- * Whether any element is refused. That a number is finite shows in its bits, of which the greatest is kept: of raw 16-bit codes eight at
- * a time. That it is not negative, too: as unsigned numbers, the bits of all negative ones but −0 are above those of −0.
- */
-function any(x: MaskNode, context: SinkContext): Accumulator {
-  const { f, lanes, elements, inputs, encodedOutput } = context;
-  const { notFinite, negative, others } = refusalTerms(x);
-
-  const greatest = new Map<
-    string,
-    { local: number; limit: Uint8Array; wide: boolean; signed: boolean }
-  >();
-  const greatestOf = (limit: number, wide: boolean, signed: boolean): number => {
-    const key = `${limit} ${wide} ${signed}`;
-    let known = greatest.get(key);
-    if (known === undefined) {
-      known = { local: f.local("v128"), limit: wide ? i32x4(limit) : i16x8(limit), wide, signed };
-      greatest.set(key, known);
-    }
-    return known.local;
-  };
-  const keepCodes = (codes: () => void, infinity: number, isNegativeToo: boolean): void => {
-    const top = greatestOf(infinity - 1, false, true);
-    f.get(top);
-    codes();
-    if (!isNegativeToo) f.constant(i16x8(0x7fff)).simd("v128.and");
-    f.simd("i16x8.max_s").set(top);
-    if (!isNegativeToo) return;
-    const low = greatestOf(0x8000, false, false);
-    f.get(low);
-    codes();
-    f.simd("i16x8.max_u").set(low);
-  };
-
-  const rawInputs: { input: BoundInput & { raw: number }; infinity: number; negative: boolean }[] =
-    [];
-  const words: ValueNode[] = [];
-  const masks: { refused: boolean; write: () => void; roots: Node[] }[] = [];
-  let checksOutput = false;
-  for (const node of notFinite) {
-    const input = node.kind === "input" ? inputs.get(node.slot) : undefined;
-    const isNegativeToo = negative.has(node);
-    if (input?.raw !== undefined && input.dtype !== "F32" && input.dtype !== "F64") {
-      const infinity = INFINITY_CODE[input.dtype];
-      rawInputs.push({ input: { ...input, raw: input.raw }, infinity, negative: isNegativeToo });
-    } else if (encodedOutput?.node === node) checksOutput = true;
-    else if (lanes.precision === "F32") words.push(node);
-    else {
-      masks.push({
-        refused: false,
-        roots: isNegativeToo ? [node, node] : [node],
-        write: () => {
-          elements.value(node);
-          f.simd(lanes.abs).constant(lanes.constant(Infinity)).simd(lanes.less);
-          if (!isNegativeToo) return;
-          f.constant(lanes.constant(0));
-          elements.value(node);
-          f.simd(lanes.lessOrEqual).simd("v128.and");
-        },
-      });
-    }
-  }
-  for (const { mask, refused } of others) {
-    masks.push({ refused, roots: [mask], write: () => elements.mask(mask) });
-  }
-  const [someTrue, allTrue] = [f.local("v128"), f.local("v128")];
-  f.before(() => f.constant(i32x4(0xffffffff)).set(allTrue));
-
-  return {
-    roots: [
-      ...words.flatMap((node) => (negative.has(node) ? [node, node] : [node])),
-      ...masks.flatMap((m) => m.roots),
-    ],
-    codes: (valid) => {
-      for (const { input, infinity, negative: isNegativeToo } of rawInputs) {
-        const codes = (): void => {
-          f.get(input.raw);
-          if (valid !== undefined) f.get(valid).simd("v128.and");
-        };
-        keepCodes(codes, infinity, isNegativeToo);
-      }
-    },
-    part: () => {
-      for (const node of words) {
-        const isNegativeToo = negative.has(node);
-        const word = (): void => {
-          elements.value(node);
-          if (elements.valid !== undefined) f.get(elements.valid).simd("v128.and");
-        };
-        const top = greatestOf(0x7f7fffff, true, true);
-        f.get(top);
-        word();
-        if (!isNegativeToo) f.constant(i32x4(0x7fffffff)).simd("v128.and");
-        f.simd("i32x4.max_s").set(top);
-        if (!isNegativeToo) continue;
-        const low = greatestOf(0x80000000, true, false);
-        f.get(low);
-        word();
-        f.simd("i32x4.max_u").set(low);
-      }
-      for (const { refused, write } of masks) {
-        write();
-        if (refused) {
-          if (elements.valid !== undefined) f.get(elements.valid).simd("v128.and");
-          f.get(someTrue).simd("v128.or").set(someTrue);
-        } else {
-          if (elements.valid !== undefined) {
-            f.get(elements.valid).simd("v128.not").simd("v128.or");
-          }
-          f.get(allTrue).simd("v128.and").set(allTrue);
-        }
-      }
-    },
-    output: (encoded, valid) => {
-      if (!checksOutput || encodedOutput === undefined) return;
-      const { dtype } = encodedOutput;
-      if (dtype !== "BF16" && dtype !== "F16") return;
-      const codes = (): void => {
-        f.get(encoded);
-        if (valid !== undefined) f.get(valid).simd("v128.and");
-      };
-      keepCodes(codes, INFINITY_CODE[dtype], false);
-    },
-    finish: () => {
-      f.get(someTrue).get(allTrue).simd("v128.not").simd("v128.or");
-      for (const { local, limit, wide, signed } of greatest.values()) {
-        const width = wide ? "i32x4" : "i16x8";
-        f.get(local)
-          .constant(limit)
-          .simd(`${width}.${signed ? "gt_s" : "gt_u"}`)
-          .simd("v128.or");
-      }
-      f.simd("v128.any_true").op("f64.convert_i32_u");
-    },
-  };
 }
 
 /**

@@ -15,7 +15,8 @@ import type { Kernel, KernelSpec, RunKernel, Sink } from "./kernel.js";
 import { F32_LANES, F64_LANES, type Lanes } from "./lanes.js";
 import { isMaskNode, type MaskNode, type Node, type ValueNode } from "./nodes.js";
 import { refusalTerms } from "./refusals.js";
-import { accumulate, type Accumulator } from "./sinks.js";
+import type { Accumulator } from "./accumulator.js";
+import { accumulate } from "./sinks.js";
 import { uniformTest } from "./uniform.js";
 import { i16x8, i32x4, SHUFFLE } from "./vector.js";
 
@@ -112,9 +113,10 @@ class Compiler {
     );
     this.#f = f;
 
+    const dtypes = new Map(spec.inputs.map(({ slot, dtype }) => [slot, dtype]));
     const refused = new Set(
       spec.sinks.flatMap((sink) =>
-        sink.kind === "any" ? [...refusalTerms(sink.x).notFinite] : [],
+        sink.kind === "any" ? [...refusalTerms(sink.x, (slot) => dtypes.get(slot)).notFinite] : [],
       ),
     );
     const finiteSlots = new Set(
@@ -129,7 +131,8 @@ class Compiler {
         finite: finiteSlots.has(slot),
       });
     });
-    // What arises from finite numbers is the processor's own NaN, whose fraction is 100…; only `min` and `max` set all its bits.
+    // A NaN that arises from finite numbers is the processor's own, with a fraction of 100…, and no bfloat16 has more than seven bits of
+    // it; but `min` and `max` set all bits, and so may inputs.
     const nodes = reachable([
       ...(spec.output === undefined ? [] : [spec.output.node]),
       ...spec.sinks.map((sink) => sink.x),
@@ -137,8 +140,10 @@ class Compiler {
     const extremes = [...nodes].some(
       (node) => node.kind === "binary" && (node.op === "min" || node.op === "max"),
     );
-    const finiteInputs = spec.inputs.every(({ slot }) => finiteSlots.has(slot));
-    this.#nan = finiteInputs && !extremes ? "impossible" : "any";
+    const harmless = spec.inputs.every(
+      ({ slot, dtype }) => dtype === "BF16" || finiteSlots.has(slot),
+    );
+    this.#nan = harmless && !extremes ? "impossible" : "any";
 
     const { output } = spec;
     this.#finiteOutput = output !== undefined && refused.has(output.node);
@@ -146,12 +151,10 @@ class Compiler {
       output?.node.kind === "round" && output.node.dtype === output.dtype
         ? output.node.x
         : output?.node;
+    // Only of what is rounded here is the code the value; otherwise writing rounds a second time.
     const encodedOutput =
-      output?.dtype === "BF16" || output?.dtype === "F16"
-        ? // Only of what is rounded here is the code the value; otherwise writing rounds a second value.
-          output.node.kind === "round" && output.node.dtype === output.dtype
-          ? output
-          : undefined
+      output !== undefined && this.#written !== undefined && this.#written !== output.node
+        ? { ...output, exact: this.#written }
         : undefined;
 
     const uses = new Map<Node, number>();
@@ -173,6 +176,7 @@ class Compiler {
         elements: this.#elements,
         inputs: this.#inputs,
         encodedOutput,
+        nan: this.#nan,
         selections: PARAMETER.selections,
         selection: sink.kind === "histogram" ? selection++ : 0,
       }),
@@ -294,7 +298,9 @@ class Compiler {
   #encode16(half: number, into: number): void {
     const f = this.#f;
     if (this.#spec.output?.dtype === "BF16") {
-      encodeBFloat16(f, this.#finiteOutput ? this.#nan : "canonical");
+      // A NaN that is refused need not come out; in float32, it is found before it is rounded, if rounding could lose it.
+      const refused = this.#lanes.precision === "F32" ? "impossible" : this.#nan;
+      encodeBFloat16(f, this.#finiteOutput ? refused : "canonical");
       f.set(into);
       return;
     }
