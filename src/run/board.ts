@@ -19,6 +19,8 @@ export interface Board {
   readonly partials: Float64Array;
   /** Histograms by search slot, selection and bin. */
   readonly bins: Int32Array;
+  /** Counts of single magnitudes in single tiles, from the last round of a search. */
+  readonly tileCodes: Int32Array;
 }
 
 export const NEXT_TILE = 0;
@@ -28,7 +30,7 @@ export const STOP = 1;
 export type BoardBuffers = Readonly<Record<keyof Board, SharedArrayBuffer>>;
 
 export function createBoard(schedule: Schedule): BoardBuffers {
-  const { steps, values, partials, searchSlots, selections } = schedule;
+  const { steps, values, partials, searchSlots, selections, tileCodes } = schedule;
   const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes);
   const buffers = {
     control: shared(8),
@@ -38,6 +40,7 @@ export function createBoard(schedule: Schedule): BoardBuffers {
     values: shared(8 * values),
     partials: shared(8 * partials),
     bins: shared(4 * searchSlots * selections * BINS),
+    tileCodes: shared(4 * tileCodes),
   };
   const pending = new Int32Array(buffers.pending);
   steps.forEach((step, index) => (pending[index] = step.tiles));
@@ -53,6 +56,7 @@ export function openBoard(buffers: BoardBuffers): Board {
     values: new Float64Array(buffers.values),
     partials: new Float64Array(buffers.partials),
     bins: new Int32Array(buffers.bins),
+    tileCodes: new Int32Array(buffers.tileCodes),
   };
 }
 

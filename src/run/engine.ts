@@ -9,25 +9,27 @@ import {
   PADDING,
   REFUSED,
   SELECTION_BYTES,
-  remainingOf,
   type Kernel,
   type RunKernel,
 } from "../formula/kernel.js";
 import { locate } from "../formula/locate.js";
 import {
   EMPTY_WINDOW,
+  guessSelection,
+  lastBin,
   refineSelection,
-  remainingInTile,
   startSelection,
+  type SearchingState,
   type SelectionState,
 } from "../formula/select.js";
 import { evaluateUniform, exceededLimits, type UniformLookup } from "../formula/uniform.js";
 import { bindKernel } from "../formula/wasm.js";
-import type { MergeAction, PlannedTensor } from "../plan/plan.js";
+import type { MergeAction, PlannedTensor, TensorSource } from "../plan/plan.js";
 import type { Board } from "./board.js";
 import type { Job } from "./job.js";
-import { SEARCH_VALUES, type Program } from "./program.js";
+import type { Pass, Program } from "./program.js";
 import { ALL, sinksOf, type Step } from "./schedule.js";
+import { SAMPLE_CHUNKS, SAMPLE_ELEMENTS, Searches, TILE_CODES } from "./search.js";
 
 /** One tensor as the passes see it. */
 interface Scope {
@@ -107,99 +109,148 @@ export class Engine {
   }
 
   #runPass(scope: Scope, passIndex: number, tile: Tile, alreadyRead: Set<string>): void {
-    const { program, tensor, action, step } = scope;
+    const { program, tensor, step } = scope;
     const pass = at(program.passes, passIndex);
-    const kernel = at(program.kernels, pass.kernel);
-    if (
-      pass.kind === "histogram" &&
-      passIndex > 0 &&
-      at(program.passes, passIndex - 1).kind !== "histogram"
-    ) {
-      // The first round: nobody else has touched this search yet, and every tile would start it alike.
-      this.#startSearch(scope, pass.stage);
-    } else if (pass.kind === "histogram" && passIndex === 0) this.#startSearch(scope, pass.stage);
-    if (pass.kind !== "stage" && !this.#isNeeded(scope, pass)) return;
+    if (pass.kind === "sample") {
+      this.#startSearch(scope, pass);
+      return;
+    }
+    if (pass.kind !== "stage" && !this.#searches(scope, pass.stage).needs(pass.kind, step.tiles)) {
+      // As if it were done, for those who watch the progress.
+      Atomics.add(this.#board.bytes, 0, BigInt(step.bytesPerElement * tile.count));
+      return;
+    }
+    const parameters = new Map<string, number>();
+    const isBulk = this.#tileParameters(scope, tile, parameters);
+    const exact = at(program.kernels, pass.kernel);
+    const kernel =
+      pass.kind === "stage" && pass.bulk !== undefined && isBulk
+        ? at(program.kernels, pass.bulk)
+        : exact;
 
-    const pointers = kernel.slots.map((slot) => {
+    const pointers = this.#pointers(scope, kernel, (source, slot, pointer) => {
+      if (!alreadyRead.has(slot)) this.#read(tensor, source, tile, pointer);
+      alreadyRead.add(slot);
+    });
+    this.#writeScalars(scope, kernel, parameters);
+    const searches = pass.kind === "histogram" ? this.#searches(scope, pass.stage) : undefined;
+    searches?.selections.forEach((_selection, k) => this.#openWindow(k, searches.state(k)));
+
+    const results = this.#run(kernel, tile.count, pointers);
+    this.#board.partials.set(
+      results,
+      at(step.partialBase, passIndex) + tile.index * results.length,
+    );
+    const refused = kernel.sinks.findIndex(({ key }) => key === REFUSED);
+    if (refused >= 0 && results[refused] !== 0) {
+      throw this.#refusal(
+        scope,
+        exact,
+        tile,
+        this.#pointers(scope, exact, () => {}),
+      );
+    }
+    if (searches !== undefined && step.pass !== ALL) this.#addBins(step, searches, tile);
+    if (kernel.spec.output !== undefined) this.#write(tensor, tile);
+  }
+
+  /** The addresses of a kernel's inputs, each of which is read before. */
+  #pointers(
+    { action }: Scope,
+    kernel: Kernel,
+    read: (source: TensorSource, slot: string, pointer: number) => void,
+  ): number[] {
+    return kernel.slots.map((slot) => {
       const position = action.inputs.findIndex((candidate) => candidate.slot === slot);
-      const input = at(action.inputs, position);
       const pointer = at(this.#regions.inputs, position);
-      if (!alreadyRead.has(slot)) {
-        this.#read(tensor, input.source, tile, pointer);
-        alreadyRead.add(slot);
-      }
+      read(at(action.inputs, position).source, slot, pointer);
       return pointer;
     });
-    this.#writeScalars(scope, kernel, tile);
-    if (pass.kind === "histogram") this.#openWindows(scope, pass.stage);
+  }
 
+  /** Runs a kernel, and gives back its sinks, in place. */
+  #run(kernel: Kernel, count: number, pointers: readonly number[]): Float64Array {
     const { scalars, sinks, selections, output } = this.#regions;
-    this.#bind(kernel)(tile.count, scalars, sinks, selections, output, ...pointers);
-
-    const count = kernel.sinks.length;
-    const base = at(step.partialBase, passIndex) + tile.index * count;
-    const results = new Float64Array(this.#memory.buffer, sinks, count);
-    this.#board.partials.set(results, base);
-    const refused = kernel.sinks.findIndex(({ key }) => key === REFUSED);
-    if (refused >= 0 && results[refused] !== 0) throw this.#refusal(scope, kernel, tile, pointers);
-    if (pass.kind === "histogram" && step.pass !== ALL) this.#addBins(step, program, pass.stage);
-    if (kernel.spec.output !== undefined) this.#write(tensor, tile);
+    this.#bind(kernel)(count, scalars, sinks, selections, output, ...pointers);
+    return new Float64Array(this.#memory.buffer, sinks, kernel.sinks.length);
   }
 
   #finishPass(scope: Scope, passIndex: number): void {
     const { program, step, valueBase } = scope;
     const pass = at(program.passes, passIndex);
-    const kernel = at(program.kernels, pass.kernel);
+    const { partials, values } = this.#board;
     const base = at(step.partialBase, passIndex);
     const count = sinksOf(program, passIndex);
-    const { partials, values } = this.#board;
+    const sumOf = (sink: number): number => {
+      let sum = 0;
+      for (let tile = 0; tile < step.tiles; tile++)
+        sum += partials[base + tile * count + sink] ?? 0;
+      return sum;
+    };
 
     if (pass.kind === "stage") {
-      kernel.sinks.forEach(({ key, kind }, sink) => {
+      at(program.kernels, pass.kernel).sinks.forEach(({ key, kind }, sink) => {
         if (key === REFUSED) return;
-        let combined = kind === "min" ? Infinity : kind === "max" ? -Infinity : 0;
-        for (let tile = 0; tile < step.tiles; tile++) {
-          const partial = partials[base + tile * count + sink] ?? 0;
-          if (kind === "min") combined = Math.min(combined, partial);
-          else if (kind === "max") combined = Math.max(combined, partial);
-          else combined += partial;
-        }
+        let combined = kind === "min" ? Infinity : -Infinity;
+        if (kind === "min" || kind === "max") {
+          const choose = kind === "min" ? Math.min : Math.max;
+          for (let tile = 0; tile < step.tiles; tile++) {
+            combined = choose(combined, partials[base + tile * count + sink] ?? 0);
+          }
+        } else combined = sumOf(sink);
         values[valueBase + program.values.indexOf(key)] = combined;
       });
       if (passIndex === program.passes.length - 1) this.#checkLimits(scope);
       return;
     }
-    if (!this.#isNeeded(scope, pass)) return;
-    const selections = this.#selections(program, pass.stage);
-    if (pass.kind === "histogram") {
-      selections.forEach(({ key, zeroBits }, k) => {
-        const state = this.#searchState(scope, key, zeroBits);
-        // A tensor of one tile is nobody else's business: its bins are still in the memory of this worker.
-        const bins = step.pass === ALL ? this.#ownBins(k) : this.#sharedBins(step, k);
-        if (!state.done) {
-          let above = 0;
-          for (let tile = 0; tile < step.tiles; tile++)
-            above += partials[base + tile * count + k] ?? 0;
-          this.#keepSearch(scope, key, refineSelection(state, above, bins));
-        }
-        if (step.pass !== ALL) bins.fill(0);
-      });
-      return;
-    }
-    // Counts become the number of equals in the tiles before.
-    selections.forEach((_selection, k) => {
-      let before = 0;
-      for (let tile = 0; tile < step.tiles; tile++) {
-        const position = base + tile * count + k;
-        const equal = partials[position] ?? 0;
-        partials[position] = before;
-        before += equal;
+    const searches = this.#searches(scope, pass.stage);
+    if (pass.kind === "sample" || !searches.needs(pass.kind, step.tiles)) return;
+    searches.selections.forEach((_selection, k) => {
+      if (pass.kind === "equal") {
+        this.#sumBefore(scope, pass.stage, k, (tile) => partials[base + tile * count + k] ?? 0);
+        return;
       }
+      const state = searches.state(k);
+      // A tensor of one tile is nobody else's business: its bins are still in the memory of this worker.
+      const bins = step.pass === ALL ? this.#ownBins(k) : this.#sharedBins(step, k);
+      if (!state.done) {
+        const next = searches.refine(k, state, sumOf(k), bins);
+        const bin = lastBin(state, next);
+        const code = bin === undefined ? NaN : this.#codeOf(state, bin);
+        if (step.tiles > 1 && code < TILE_CODES) {
+          this.#sumBefore(
+            scope,
+            pass.stage,
+            k,
+            (tile) => this.#tileCodes(step, tile, k)[code] ?? 0,
+          );
+          searches.setCounted(k);
+        }
+      }
+      if (step.pass !== ALL) bins.fill(0);
     });
   }
 
+  /** Keeps, for each tile, how many equals of a threshold the tiles before it hold: where the pass that counts them would. */
+  #sumBefore(
+    { program, step }: Scope,
+    stage: number,
+    selection: number,
+    equalIn: (tile: number) => number,
+  ): void {
+    const pass = equalPass(program, stage);
+    const base = at(step.partialBase, pass);
+    const count = sinksOf(program, pass);
+    let before = 0;
+    for (let tile = 0; tile < step.tiles; tile++) {
+      const equal = equalIn(tile);
+      this.#board.partials[base + tile * count + selection] = before;
+      before += equal;
+    }
+  }
+
   #checkLimits(scope: Scope): void {
-    const [exceeded] = exceededLimits(scope.program.lowered.limits, this.#lookup(scope));
+    const [exceeded] = exceededLimits(scope.program.lowered.limits, this.#lookup(scope, new Map()));
     if (exceeded === undefined) return;
     const { limit, value, atMost } = exceeded;
     throw new NumericError({
@@ -213,72 +264,88 @@ export class Engine {
 
   // --- the search for thresholds -----------------------------------------------------------------------------------------------
 
-  #selections(
-    program: Program,
-    stage: number,
-  ): NonNullable<Program["lowered"]["stages"][number]["selection"]>["selections"] {
-    return program.lowered.stages[stage]?.selection?.selections ?? [];
+  #searches({ program, valueBase }: Scope, stage: number): Searches {
+    return new Searches(program, stage, this.#board.values, valueBase);
   }
 
-  #startSearch(scope: Scope, stage: number): void {
-    const lookup = this.#lookup(scope);
-    for (const { key, count, zeroBits } of this.#selections(scope.program, stage)) {
-      this.#keepSearch(
-        scope,
-        key,
-        startSelection(evaluateUniform(count, lookup), scope.tensor.elements, zeroBits),
-      );
-    }
-  }
-
-  #isNeeded(scope: Scope, pass: Program["passes"][number]): boolean {
-    return this.#selections(scope.program, pass.stage).some(({ key, zeroBits }) => {
-      const state = this.#searchState(scope, key, zeroBits);
-      return pass.kind === "histogram" ? !state.done : state.done && state.keepEqual < state.equal;
+  /** Begins the searches of a stage; in a tensor of many tiles, where a sample says. */
+  #startSearch(scope: Scope, pass: Pass): void {
+    const { step, tensor, program } = scope;
+    const searches = this.#searches(scope, pass.stage);
+    searches.start(tensor.elements, this.#lookup(scope, new Map()));
+    if (step.pass === ALL || !searches.needs("histogram", step.tiles)) return;
+    const sample = Math.min(SAMPLE_ELEMENTS, this.#job.tileElements);
+    const chunk = Math.floor(sample / SAMPLE_CHUNKS);
+    const kernel = at(program.kernels, pass.kernel);
+    const pointers = this.#pointers(scope, kernel, (source, _slot, pointer) => {
+      for (let k = 0; k < SAMPLE_CHUNKS; k++) {
+        const first = Math.floor((k * (tensor.elements - chunk)) / (SAMPLE_CHUNKS - 1));
+        const offset = byteLength(source.dtype, k * chunk);
+        this.#read(tensor, source, { index: 0, first, count: chunk }, pointer + offset);
+      }
     });
+    this.#scalarsOf = undefined;
+    this.#writeScalars(scope, kernel, new Map());
+    const size = chunk * SAMPLE_CHUNKS;
+    searches.selections.forEach(({ zeroBits }, k) => {
+      const state = searches.state(k);
+      if (state.done) return;
+      const share = state.count / tensor.elements;
+      // Four standard deviations of the rank, were the elements independent.
+      const margin = 4 * Math.sqrt(size * share * (1 - share)) + 32;
+      const magnitude = (rank: number): number => {
+        let found = startSelection(Math.max(1, Math.min(size - 1, rank)), size, zeroBits);
+        while (!found.done) {
+          this.#openWindow(k, found);
+          const above = this.#run(kernel, size, pointers)[k] ?? 0;
+          found = refineSelection(found, above, this.#ownBins(k));
+        }
+        return found.threshold;
+      };
+      searches.selections.forEach((_selection, other) => this.#openWindow(other, undefined));
+      const high = magnitude(share * size - margin);
+      searches.keep(k, guessSelection(state, magnitude(share * size + margin), high));
+    });
+    this.#scalarsOf = undefined;
   }
 
-  #searchState(scope: Scope, key: string, zeroBits: number): SelectionState {
-    const begin = scope.valueBase + scope.program.values.indexOf(`${key}.${SEARCH_VALUES[0]}`);
-    const [threshold = 0, done = 0, lo = 0, shift = 0, count = 0, keepEqual = 0, equal = 0] =
-      this.#board.values.subarray(begin, begin + SEARCH_VALUES.length);
-    return done === 0
-      ? { done: false, window: { lo, shift }, count, zeroBits }
-      : { done: true, threshold, keepEqual, equal };
-  }
-
-  #keepSearch(scope: Scope, key: string, state: SelectionState): void {
-    const begin = scope.valueBase + scope.program.values.indexOf(`${key}.${SEARCH_VALUES[0]}`);
-    this.#board.values.set(
-      state.done
-        ? [state.threshold, 1, 0, 0, 0, state.keepEqual, state.equal]
-        : [NaN, 0, state.window.lo, state.window.shift, state.count, 0, 0],
-      begin,
-    );
-  }
-
-  /** Writes the windows of a round, with empty bins. */
-  #openWindows(scope: Scope, stage: number): void {
+  /** Writes the window of a search, with empty bins; that of one that is over takes in nothing. */
+  #openWindow(selection: number, state: SelectionState | undefined): void {
+    const { lo, shift } = state === undefined || state.done ? EMPTY_WINDOW : state.window;
     const view = new DataView(this.#memory.buffer);
-    this.#selections(scope.program, stage).forEach(({ key, zeroBits }, k) => {
-      const state = this.#searchState(scope, key, zeroBits);
-      const { lo, shift } = state.done ? EMPTY_WINDOW : state.window;
-      const block = this.#regions.selections + k * SELECTION_BYTES;
-      view.setUint32(block, lo, true);
-      view.setUint32(block + 4, shift, true);
-      this.#bytes.fill(0, block + 8, block + SELECTION_BYTES);
-    });
+    const block = this.#regions.selections + selection * SELECTION_BYTES;
+    view.setUint32(block, lo, true);
+    view.setUint32(block + 4, shift, true);
+    this.#bytes.fill(0, block + 8, block + SELECTION_BYTES);
   }
 
-  #addBins(step: Step, program: Program, stage: number): void {
-    this.#selections(program, stage).forEach((_selection, k) => {
+  /** Adds the bins of a tile to those of all, and keeps the few by themselves that may turn out to be the last. */
+  #addBins(step: Step, searches: Searches, tile: Tile): void {
+    searches.selections.forEach((_selection, k) => {
+      const state = searches.state(k);
+      if (state.done) return;
       const own = this.#ownBins(k);
       const shared = this.#sharedBins(step, k);
       for (let bin = 0; bin < BINS; bin++) {
         const found = own[bin] ?? 0;
         if (found !== 0) Atomics.add(shared, bin, found);
       }
+      const codes = this.#tileCodes(step, tile.index, k);
+      const stride = 2 ** (state.zeroBits - state.window.shift);
+      if (stride < 1) return;
+      for (let code = 0; code < TILE_CODES; code++) codes[code] = own[code * stride] ?? 0;
     });
+  }
+
+  /** The number of a magnitude within the window: bins in which none can be do not count. */
+  #codeOf({ zeroBits, window }: SearchingState, bin: number): number {
+    return zeroBits < window.shift ? NaN : bin / 2 ** (zeroBits - window.shift);
+  }
+
+  #tileCodes(step: Step, tile: number, selection: number): Int32Array {
+    const base = this.#job.schedule.tileCodeBase[step.tensor] ?? 0;
+    const begin = base + (tile * this.#job.schedule.selections + selection) * TILE_CODES;
+    return this.#board.tileCodes.subarray(begin, begin + TILE_CODES);
   }
 
   #ownBins(selection: number): Int32Array {
@@ -293,25 +360,29 @@ export class Engine {
 
   // --- scalars -----------------------------------------------------------------------------------------------------------------
 
-  #lookup(scope: Scope, tile?: Tile): UniformLookup {
-    const { action, program, valueBase, tensor, step } = scope;
-    const remaining = new Map<string, number>();
-    if (tile !== undefined) {
-      program.passes.forEach((pass, passIndex) => {
-        if (pass.kind !== "equal") return;
-        this.#selections(program, pass.stage).forEach(({ key, zeroBits }, k, { length }) => {
-          const state = this.#searchState(scope, key, zeroBits);
-          if (!state.done) return;
-          const before =
-            state.keepEqual < state.equal
-              ? (this.#board.partials[at(step.partialBase, passIndex) + tile.index * length + k] ??
-                0)
-              : 0;
-          // More than a tile has is all of them, and small enough to be exact in float32.
-          remaining.set(remainingOf(key), Math.min(remainingInTile(state, before), 1 << 24));
-        });
+  /** The parameters that differ from tile to tile; whether all selections do without a counter of equals here. */
+  #tileParameters(scope: Scope, tile: Tile, parameters: Map<string, number>): boolean {
+    const { program, step } = scope;
+    let isBulk = true;
+    program.passes.forEach((pass, passIndex) => {
+      if (pass.kind !== "equal") return;
+      const searches = this.#searches(scope, pass.stage);
+      const count = sinksOf(program, passIndex);
+      searches.selections.forEach((_selection, k) => {
+        const position = at(step.partialBase, passIndex) + tile.index * count + k;
+        const split = step.tiles > 1 && searches.isSplit(k);
+        const before = split ? (this.#board.partials[position] ?? 0) : 0;
+        const next =
+          split && tile.index + 1 < step.tiles ? this.#board.partials[position + count] : undefined;
+        const here = next === undefined ? equalsOf(searches.state(k)) - before : next - before;
+        isBulk = searches.inTile(k, before, here, parameters) && isBulk;
       });
-    }
+    });
+    return isBulk;
+  }
+
+  #lookup(scope: Scope, parameters: ReadonlyMap<string, number>): UniformLookup {
+    const { action, program, valueBase, tensor } = scope;
     return {
       elements: tensor.elements,
       parameter: (name) => {
@@ -319,7 +390,7 @@ export class Engine {
         const known =
           value >= 0
             ? this.#board.values[valueBase + value]
-            : (numberOf(action, name) ?? remaining.get(name));
+            : (numberOf(action, name) ?? parameters.get(name));
         if (known === undefined)
           throw new Error(`the formula of ${tensor.name} has no parameter ${name}`);
         return known;
@@ -327,13 +398,12 @@ export class Engine {
     };
   }
 
-  #writeScalars(scope: Scope, kernel: Kernel, tile: Tile): void {
-    // The numbers of a pass are the same in all tiles, but for how many equals of a threshold are still to be taken.
-    const differ =
-      scope.step.pass === ALL || scope.program.passes.some(({ kind }) => kind === "equal");
+  #writeScalars(scope: Scope, kernel: Kernel, parameters: ReadonlyMap<string, number>): void {
+    // The numbers of a pass are the same in all tiles, but for what is taken of the equals of a threshold.
+    const differ = scope.step.pass === ALL || parameters.size > 0;
     if (kernel.uniforms.length === 0 || (!differ && this.#scalarsOf === scope.step)) return;
     this.#scalarsOf = scope.step;
-    const lookup = this.#lookup(scope, tile);
+    const lookup = this.#lookup(scope, parameters);
     const numbers = kernel.uniforms.map((node) => evaluateUniform(node, lookup));
     const { scalars } = this.#regions;
     if (kernel.spec.precision === "F64")
@@ -401,11 +471,13 @@ export class Engine {
 
   #refusal(scope: Scope, kernel: Kernel, tile: Tile, pointers: readonly number[]): NumericError {
     const { action, program, tensor } = scope;
+    const parameters = new Map<string, number>();
+    this.#tileParameters(scope, tile, parameters);
     const found = locate(program.lowered, kernel, {
       memory: this.#memory,
       count: tile.count,
       pointers,
-      lookup: this.#lookup(scope, tile),
+      lookup: this.#lookup(scope, parameters),
       scratch: this.#regions,
     });
     const element = tile.first + found.index;
@@ -453,6 +525,15 @@ function layOut(job: Job): Regions {
   }
   const inputs = widths.map((width) => region(width + PADDING));
   return { scalars, sinks, selections, output, inputs, size };
+}
+
+/** The pass that counts the equals of the thresholds of a stage. */
+function equalPass(program: Program, stage: number): number {
+  return program.passes.findIndex((pass) => pass.kind === "equal" && pass.stage === stage);
+}
+
+function equalsOf(state: SelectionState): number {
+  return state.done ? state.equal : 0;
 }
 
 /** The number behind a parameter of a formula: `models[2].weight`, `models[2].scale`, `damping`. */

@@ -172,6 +172,7 @@ function findOne(tensors: readonly PlannedTensor[], name: string): PlannedTensor
 
 function describePass(pass: Pass, last: boolean): string {
   if (pass.kind === "stage") return last ? "merge" : "measure";
+  if (pass.kind === "sample") return "look at a sample";
   return pass.kind === "histogram"
     ? "search for the threshold"
     : `count what equals the ${thresholdOf("").slice(1)}`;

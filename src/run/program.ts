@@ -21,14 +21,22 @@ export interface Program {
 /** One reading of a tensor. */
 export type Pass =
   /** Runs the kernel of a stage; its sinks become values. The last pass of a program writes the output. */
-  | { readonly kind: "stage"; readonly stage: number; readonly kernel: number }
+  | {
+      readonly kind: "stage";
+      readonly stage: number;
+      readonly kernel: number;
+      /** The faster kernel for tiles that need no counter of equals. */
+      readonly bulk?: number | undefined;
+    }
+  /** Looks at a sample of the tensor, for a narrow window to begin the search of a stage in. */
+  | { readonly kind: "sample"; readonly stage: number; readonly kernel: number }
   /** One round of the search for the thresholds of a stage; does nothing once they are found. */
   | { readonly kind: "histogram"; readonly stage: number; readonly kernel: number }
   /** Counts, tile by tile, the elements that equal the thresholds; does nothing where all of them are taken. */
   | { readonly kind: "equal"; readonly stage: number; readonly kernel: number };
 
-/** Rounds that a search takes at most: 12 of the 31 bits of a magnitude in each. */
-export const HISTOGRAM_ROUNDS = 3;
+/** Rounds that a search takes at most: a wrong guess, then 12 of the 31 bits of a magnitude in each. */
+export const HISTOGRAM_ROUNDS = 4;
 
 /** What is remembered of a search between its passes, in this order; the names of values are `<key>.<name>`. */
 export const SEARCH_VALUES = [
@@ -39,6 +47,8 @@ export const SEARCH_VALUES = [
   "count",
   "keepEqual",
   "equal",
+  "guessed",
+  "counted",
 ] as const;
 
 /** The programs of a plan, and which tensor runs which. */
@@ -120,13 +130,19 @@ function compileProgram(formula: Formula, action: MergeAction): Program {
   };
   const passes: Pass[] = [];
   const values: string[] = [];
-  lowered.stages.forEach(({ kernel, selection }, stage) => {
+  lowered.stages.forEach(({ kernel, bulk, selection }, stage) => {
     if (kernel !== undefined) {
-      passes.push({ kind: "stage", stage, kernel: indexOf(kernel) });
+      passes.push({
+        kind: "stage",
+        stage,
+        kernel: indexOf(kernel),
+        bulk: bulk && indexOf(bulk),
+      });
       values.push(...kernel.sinks.map(({ key }) => key).filter((key) => key !== REFUSED));
     }
     if (selection !== undefined) {
       const histogram = indexOf(selection.histogram);
+      passes.push({ kind: "sample", stage, kernel: histogram });
       for (let round = 0; round < HISTOGRAM_ROUNDS; round++)
         passes.push({ kind: "histogram", stage, kernel: histogram });
       passes.push({ kind: "equal", stage, kernel: indexOf(selection.equal) });

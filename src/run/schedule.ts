@@ -1,6 +1,7 @@
 import { DTYPES, type DType } from "../dtypes/dtype.js";
 import type { Plan } from "../plan/plan.js";
 import type { Program, Programs } from "./program.js";
+import { TILE_CODES } from "./search.js";
 
 /**
  * The order of work, the same in every thread: steps in the order of the tensors, each a number of tiles that are claimed one after another.
@@ -21,6 +22,9 @@ export interface Schedule {
   readonly searchSlots: number;
   /** The most selections of one search. */
   readonly selections: number;
+  /** By tensor: where the counts of single tiles stand, `TILE_CODES` for each tile and selection; and how many there are. */
+  readonly tileCodeBase: Float64Array;
+  readonly tileCodes: number;
 }
 
 export interface Step {
@@ -57,7 +61,14 @@ export function schedule(plan: Plan, { programs, byTensor }: Programs): Schedule
   const valueBase = new Int32Array(count);
   let values = 0;
   let partials = 0;
-  let selections = 0;
+  const selections = Math.max(
+    0,
+    ...programs.flatMap(({ lowered }) =>
+      lowered.stages.map(({ selection }) => selection?.selections.length ?? 0),
+    ),
+  );
+  const tileCodeBase = new Float64Array(count);
+  let tileCodes = 0;
   /** The last step of each search so far. */
   const searches: number[] = [];
 
@@ -82,15 +93,17 @@ export function schedule(plan: Plan, { programs, byTensor }: Programs): Schedule
     const inputs = action.kind === "copy" ? [action.source] : action.inputs;
     const read = inputs.reduce((total, { dtype }) => total + bytes(dtype), 0);
     const write = bytes(tensor.dtype);
-    for (const stage of program?.lowered.stages ?? []) {
-      selections = Math.max(selections, stage.selection?.selections.length ?? 0);
-    }
     const common = { tensor: index, tiles, partialBase, searchSlot: -1, slotFreeAfter: -1 };
     if (program === undefined || tiles === 1 || passes.length === 1) {
       const pass = program === undefined || passes.length === 1 ? 0 : ALL;
       push({ ...common, pass, after: -1, bytesPerElement: read + write });
     } else {
+      if (passes.some(({ kind }) => kind === "histogram")) {
+        tileCodeBase[index] = tileCodes;
+        tileCodes += tiles * selections * TILE_CODES;
+      }
       passes.forEach((pass, p) => {
+        const sample = pass.kind === "sample";
         const last = p === passes.length - 1;
         const first = p === 0;
         const begins = pass.kind === "histogram" && passes[p - 1]?.kind !== "histogram";
@@ -98,11 +111,12 @@ export function schedule(plan: Plan, { programs, byTensor }: Programs): Schedule
         const slot = (searches.length - 1) % SEARCH_SLOTS;
         push({
           ...common,
+          tiles: sample ? 1 : tiles,
           pass: p,
           after: first ? -1 : steps.length - 1,
           searchSlot: pass.kind === "histogram" ? slot : -1,
           slotFreeAfter: begins ? (searches[searches.length - 1 - SEARCH_SLOTS] ?? -1) : -1,
-          bytesPerElement: read + (last ? write : 0),
+          bytesPerElement: sample ? 0 : read + (last ? write : 0),
         });
         if (pass.kind === "histogram") searches[searches.length - 1] = steps.length - 1;
       });
@@ -119,6 +133,8 @@ export function schedule(plan: Plan, { programs, byTensor }: Programs): Schedule
     partials,
     searchSlots: selections === 0 ? 0 : SEARCH_SLOTS,
     selections,
+    tileCodeBase,
+    tileCodes,
   };
 }
 
