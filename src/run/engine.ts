@@ -29,7 +29,7 @@ import type { Board } from "./board.js";
 import type { Job } from "./job.js";
 import type { Pass, Program } from "./program.js";
 import { ALL, sinksOf, type Step } from "./schedule.js";
-import { SAMPLE_CHUNKS, SAMPLE_ELEMENTS, Searches, TILE_CODES } from "./search.js";
+import { SAMPLE_CHUNKS, SAMPLE_ELEMENTS, SAMPLE_SHARE, Searches, TILE_CODES } from "./search.js";
 
 /** One tensor as the passes see it. */
 interface Scope {
@@ -274,8 +274,13 @@ export class Engine {
     const searches = this.#searches(scope, pass.stage);
     searches.start(tensor.elements, this.#lookup(scope, new Map()));
     if (step.pass === ALL || !searches.needs("histogram", step.tiles)) return;
-    const sample = Math.min(SAMPLE_ELEMENTS, this.#job.tileElements);
-    const chunk = Math.floor(sample / SAMPLE_CHUNKS);
+    const sample = Math.min(
+      SAMPLE_ELEMENTS,
+      this.#job.tileElements,
+      tensor.elements * SAMPLE_SHARE,
+    );
+    // Whole steps of a kernel, so that chunks begin at aligned addresses.
+    const chunk = Math.max(8, 8 * Math.floor(sample / SAMPLE_CHUNKS / 8));
     const kernel = at(program.kernels, pass.kernel);
     const pointers = this.#pointers(scope, kernel, (source, _slot, pointer) => {
       for (let k = 0; k < SAMPLE_CHUNKS; k++) {

@@ -9,7 +9,7 @@ import { weightsFingerprint } from "../fisher/format.js";
 import { evaluateUniform } from "../formula/uniform.js";
 import type { Method } from "../methods/method.js";
 import type { Plan } from "../plan/plan.js";
-import { NEXT_TILE, STOP, createBoard, openBoard, type Board } from "./board.js";
+import { STOP, createBoard, openBoard, type Board } from "./board.js";
 import { mergedConfig, modelCard, type MergeRecord } from "./card.js";
 import type { MergeEvent, MergeResult } from "./events.js";
 import type { Failure, Job, WorkerReport } from "./job.js";
@@ -186,14 +186,12 @@ function compileModules({ programs }: Programs): Map<string, WebAssembly.Module>
 function restore(order: Schedule, board: Board, output: Output): number {
   const complete = output.resumed?.complete ?? 0;
   board.values.set(output.resumed?.values ?? []);
-  let next = 0;
+  // Workers pass over the tiles of steps that are done.
   order.steps.forEach((step, index) => {
     if (step.tensor >= complete) return;
     board.done[index] = 1;
     board.pending[index] = 0;
-    next = order.starts[index + 1] ?? 0;
   });
-  Atomics.store(board.control, NEXT_TILE, next);
   return complete;
 }
 

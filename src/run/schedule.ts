@@ -1,11 +1,12 @@
 import { DTYPES, type DType } from "../dtypes/dtype.js";
 import type { Plan } from "../plan/plan.js";
-import type { Program, Programs } from "./program.js";
+import type { Pass, Program, Programs } from "./program.js";
 import { TILE_CODES } from "./search.js";
 
 /**
- * The order of work, the same in every thread: steps in the order of the tensors, each a number of tiles that are claimed one after another.
- * A tensor of one tile is one step in which all its passes run on the same bytes; a larger one is a step per pass.
+ * The order of work, the same in every thread: steps, each a number of tiles that are claimed one after another. A tensor of one tile is
+ * one step in which all its passes run on the same bytes; a larger one is a step per pass, the earlier of which come among the steps of
+ * the tensors before it.
  */
 export interface Schedule {
   readonly steps: readonly Step[];
@@ -54,28 +55,19 @@ export function sinksOf(program: Program, pass: number): number {
 }
 
 export function schedule(plan: Plan, { programs, byTensor }: Programs): Schedule {
-  const steps: Step[] = [];
-  const starts: number[] = [0];
   const count = plan.tensors.length;
-  const lastStep = new Int32Array(count).fill(-1);
-  const valueBase = new Int32Array(count);
-  let values = 0;
-  let partials = 0;
   const selections = Math.max(
     0,
     ...programs.flatMap(({ lowered }) =>
       lowered.stages.map(({ selection }) => selection?.selections.length ?? 0),
     ),
   );
+  const valueBase = new Int32Array(count);
   const tileCodeBase = new Float64Array(count);
+  let values = 0;
+  let partials = 0;
   let tileCodes = 0;
-  /** The last step of each search so far. */
-  const searches: number[] = [];
-
-  const push = (step: Step): void => {
-    starts.push((starts.at(-1) ?? 0) + step.tiles);
-    steps.push(step);
-  };
+  const drafts: Draft[] = [];
 
   plan.tensors.forEach((tensor, index) => {
     const program = programs[byTensor[index] ?? -1];
@@ -93,36 +85,65 @@ export function schedule(plan: Plan, { programs, byTensor }: Programs): Schedule
     const inputs = action.kind === "copy" ? [action.source] : action.inputs;
     const read = inputs.reduce((total, { dtype }) => total + bytes(dtype), 0);
     const write = bytes(tensor.dtype);
-    const common = { tensor: index, tiles, partialBase, searchSlot: -1, slotFreeAfter: -1 };
+    const common = { tensor: index, tiles, partialBase };
     if (program === undefined || tiles === 1 || passes.length === 1) {
       const pass = program === undefined || passes.length === 1 ? 0 : ALL;
-      push({ ...common, pass, after: -1, bytesPerElement: read + write });
-    } else {
-      if (passes.some(({ kind }) => kind === "histogram")) {
-        tileCodeBase[index] = tileCodes;
-        tileCodes += tiles * selections * TILE_CODES;
-      }
-      passes.forEach((pass, p) => {
-        const sample = pass.kind === "sample";
-        const last = p === passes.length - 1;
-        const first = p === 0;
-        const begins = pass.kind === "histogram" && passes[p - 1]?.kind !== "histogram";
-        if (begins) searches.push(0);
-        const slot = (searches.length - 1) % SEARCH_SLOTS;
-        push({
-          ...common,
-          tiles: sample ? 1 : tiles,
-          pass: p,
-          after: first ? -1 : steps.length - 1,
-          searchSlot: pass.kind === "histogram" ? slot : -1,
-          slotFreeAfter: begins ? (searches[searches.length - 1 - SEARCH_SLOTS] ?? -1) : -1,
-          bytesPerElement: sample ? 0 : read + (last ? write : 0),
-        });
-        if (pass.kind === "histogram") searches[searches.length - 1] = steps.length - 1;
-      });
+      drafts.push({ ...common, pass, kind: "stage", turn: index, bytesPerElement: read + write });
+      return;
     }
-    lastStep[index] = steps.length - 1;
+    if (passes.some(({ kind }) => kind === "histogram")) {
+      tileCodeBase[index] = tileCodes;
+      tileCodes += tiles * selections * TILE_CODES;
+    }
+    // What a pass builds on was begun a turn before, with work on other tensors between: then nobody waits for the last tiles.
+    const turns = passes.map(({ kind }, p): number =>
+      p > 0 &&
+      kind !== "stage" &&
+      passes[p - 1]?.kind !== "stage" &&
+      passes[p - 1]?.kind !== "sample"
+        ? 0
+        : 1,
+    );
+    const all = turns.reduce((total, turn) => total + turn, 0);
+    let taken = 0;
+    passes.forEach(({ kind }, pass) => {
+      taken += turns[pass] ?? 0;
+      const last = pass === passes.length - 1;
+      const sample = kind === "sample";
+      drafts.push({
+        ...common,
+        pass,
+        kind,
+        tiles: sample ? 1 : tiles,
+        turn: index - (all - taken),
+        bytesPerElement: sample ? 0 : read + (last ? write : 0),
+      });
+    });
   });
+
+  const lastStep = new Int32Array(count).fill(-1);
+  const starts = [0];
+  /** The last step of each search so far. */
+  const searches: number[] = [];
+  const steps = drafts
+    .toSorted((a, b) => a.turn - b.turn || a.tensor - b.tensor)
+    .map(({ kind, turn: _turn, ...draft }, index): Step => {
+      const after = lastStep[draft.tensor] ?? -1;
+      lastStep[draft.tensor] = index;
+      starts.push((starts.at(-1) ?? 0) + draft.tiles);
+      if (kind !== "histogram") return { ...draft, after, searchSlot: -1, slotFreeAfter: -1 };
+      // Rounds of one search follow one another.
+      const continues = searches.length > 0 && searches.at(-1) === after;
+      if (continues) searches[searches.length - 1] = index;
+      else searches.push(index);
+      const search = searches.length - 1;
+      return {
+        ...draft,
+        after,
+        searchSlot: search % SEARCH_SLOTS,
+        slotFreeAfter: continues ? -1 : (searches[search - SEARCH_SLOTS] ?? -1),
+      };
+    });
 
   return {
     steps,
@@ -136,6 +157,15 @@ export function schedule(plan: Plan, { programs, byTensor }: Programs): Schedule
     tileCodeBase,
     tileCodes,
   };
+}
+
+/** A step before it has its place in the order. */
+interface Draft extends Pick<
+  Step,
+  "tensor" | "tiles" | "pass" | "partialBase" | "bytesPerElement"
+> {
+  readonly kind: Pass["kind"];
+  readonly turn: number;
 }
 
 /** The step that a tile belongs to. */

@@ -10,9 +10,10 @@ import {
 import { evaluateUniform, type UniformLookup } from "../formula/uniform.js";
 import { SEARCH_VALUES, type Pass, type Program } from "./program.js";
 
-/** Elements of a sample, in chunks spread evenly over the tensor. */
+/** Elements of a sample at most, the share of the tensor that it may be, and the chunks that it comes in, spread evenly. */
 export const SAMPLE_ELEMENTS = 1 << 16;
-export const SAMPLE_CHUNKS = 64;
+export const SAMPLE_SHARE = 1 / 32;
+export const SAMPLE_CHUNKS = 16;
 
 /** Different magnitudes that are counted tile by tile in the last round, at most: bfloat16 has so few in a narrow window. */
 export const TILE_CODES = 32;

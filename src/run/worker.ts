@@ -21,6 +21,7 @@ function work(job: Job): WorkerReport {
     const index = stepOf(starts, claimed);
     const step = steps[index];
     if (step === undefined) throw new RangeError(`no step ${index}`);
+    if (Atomics.load(board.done, index) !== 0) continue;
     if (!waitFor(board, step.after) || !waitFor(board, step.slotFreeAfter))
       return { kind: "finished" };
     try {
