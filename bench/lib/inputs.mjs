@@ -1,0 +1,264 @@
+/** Models for benchmarks: shapes of real architectures, numbers that look like weights, Fishers over many orders of magnitude. */
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+
+const BYTES = { BF16: 2, F32: 4 };
+/** Numbers are drawn once for a block of this many elements, and repeated; a Fisher or another model has a block of its own. */
+const BLOCK = 1 << 22;
+
+/** Llama-shaped: names and shapes as `transformers` writes them. */
+function llama({ hidden, layers, intermediate, vocabulary, heads, keyValueHeads }) {
+  const narrow = (hidden / heads) * keyValueHeads;
+  const tensors = [["model.embed_tokens.weight", [vocabulary, hidden]]];
+  for (let k = 0; k < layers; k++) {
+    const layer = `model.layers.${k}`;
+    tensors.push(
+      [`${layer}.input_layernorm.weight`, [hidden]],
+      [`${layer}.mlp.down_proj.weight`, [hidden, intermediate]],
+      [`${layer}.mlp.gate_proj.weight`, [intermediate, hidden]],
+      [`${layer}.mlp.up_proj.weight`, [intermediate, hidden]],
+      [`${layer}.post_attention_layernorm.weight`, [hidden]],
+      [`${layer}.self_attn.k_proj.weight`, [narrow, hidden]],
+      [`${layer}.self_attn.o_proj.weight`, [hidden, hidden]],
+      [`${layer}.self_attn.q_proj.weight`, [hidden, hidden]],
+      [`${layer}.self_attn.v_proj.weight`, [narrow, hidden]],
+    );
+  }
+  tensors.push(["model.norm.weight", [hidden]], ["lm_head.weight", [vocabulary, hidden]]);
+  return {
+    dtype: "BF16",
+    tensors,
+    config: {
+      architectures: ["LlamaForCausalLM"],
+      model_type: "llama",
+      hidden_size: hidden,
+      intermediate_size: intermediate,
+      num_hidden_layers: layers,
+      num_attention_heads: heads,
+      num_key_value_heads: keyValueHeads,
+      vocab_size: vocabulary,
+      max_position_embeddings: 2048,
+      rms_norm_eps: 1e-5,
+      tie_word_embeddings: false,
+      torch_dtype: "bfloat16",
+    },
+  };
+}
+
+/** RoBERTa base with a classifier on top. */
+function roberta() {
+  const hidden = 768;
+  const dense = (name, out, into) => [
+    [`${name}.weight`, [out, into]],
+    [`${name}.bias`, [out]],
+  ];
+  const norm = (name) => [
+    [`${name}.weight`, [hidden]],
+    [`${name}.bias`, [hidden]],
+  ];
+  const tensors = [
+    ["roberta.embeddings.word_embeddings.weight", [50265, hidden]],
+    ["roberta.embeddings.position_embeddings.weight", [514, hidden]],
+    ["roberta.embeddings.token_type_embeddings.weight", [1, hidden]],
+    ...norm("roberta.embeddings.LayerNorm"),
+  ];
+  for (let k = 0; k < 12; k++) {
+    const layer = `roberta.encoder.layer.${k}`;
+    for (const part of ["query", "key", "value"])
+      tensors.push(...dense(`${layer}.attention.self.${part}`, hidden, hidden));
+    tensors.push(
+      ...dense(`${layer}.attention.output.dense`, hidden, hidden),
+      ...norm(`${layer}.attention.output.LayerNorm`),
+      ...dense(`${layer}.intermediate.dense`, 4 * hidden, hidden),
+      ...dense(`${layer}.output.dense`, hidden, 4 * hidden),
+      ...norm(`${layer}.output.LayerNorm`),
+    );
+  }
+  tensors.push(
+    ...dense("classifier.dense", hidden, hidden),
+    ...dense("classifier.out_proj", 2, hidden),
+  );
+  return {
+    dtype: "F32",
+    tensors,
+    config: {
+      architectures: ["RobertaForSequenceClassification"],
+      model_type: "roberta",
+      hidden_size: hidden,
+      num_hidden_layers: 12,
+      num_attention_heads: 12,
+      intermediate_size: 4 * hidden,
+      vocab_size: 50265,
+      torch_dtype: "float32",
+    },
+  };
+}
+
+const small = { hidden: 1024, intermediate: 2816, vocabulary: 32000, heads: 16, keyValueHeads: 16 };
+const large = {
+  hidden: 4096,
+  intermediate: 11008,
+  vocabulary: 32000,
+  heads: 32,
+  keyValueHeads: 32,
+};
+
+const tiny = { hidden: 512, intermediate: 1408, vocabulary: 16000, heads: 8, keyValueHeads: 8 };
+
+/** By name: 0.1 GB bf16, 0.49 GB bf16, 0.5 GB f32, 1 GB bf16, 8 GB bf16 a model. */
+export const SHAPES = {
+  T: llama({ ...tiny, layers: 12 }),
+  S: llama({ ...small, layers: 14 }),
+  R: roberta(),
+  "1GB": llama({ ...small, layers: 34 }),
+  "8GB": llama({ ...large, layers: 19 }),
+};
+
+const count = (shape) => shape.reduce((product, extent) => product * extent, 1);
+
+/** The layout of a safetensors file with these tensors. */
+function header({ tensors, dtype }, metadata) {
+  let at = 0;
+  const entries = tensors.map(([name, shape]) => {
+    const begin = at;
+    at += count(shape) * BYTES[dtype];
+    return [name, { dtype, shape, data_offsets: [begin, at] }];
+  });
+  const json = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) });
+  const text = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  return { bytes: Buffer.concat([length, text]), data: at };
+}
+
+function xorshift(seed) {
+  let x = seed | 1;
+  return () => {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    return (x >>> 0) / 2 ** 32;
+  };
+}
+
+/** Sums of four uniform numbers: as good as normal here, and fast. */
+function weightsBlock(seed, scale, around) {
+  const next = xorshift(seed);
+  const block = new Float32Array(BLOCK);
+  for (let i = 0; i < BLOCK; i++)
+    block[i] = (around?.[i] ?? 0) + scale * (next() + next() + next() + next() - 2);
+  return block;
+}
+
+/** Most curvatures are tiny, some large, a fiftieth zero. */
+function fisherBlock(seed) {
+  const next = xorshift(seed);
+  const block = new Float32Array(BLOCK);
+  for (let i = 0; i < BLOCK; i++) block[i] = next() < 0.02 ? 0 : 10 ** (-11 + 6 * next());
+  return block;
+}
+
+function encoded(block, dtype) {
+  if (dtype === "F32") return Buffer.from(block.buffer);
+  const bits = new Uint32Array(block.buffer);
+  const halves = new Uint16Array(block.length);
+  for (let i = 0; i < bits.length; i++)
+    halves[i] = (bits[i] + 0x7fff + ((bits[i] >>> 16) & 1)) >>> 16;
+  return Buffer.from(halves.buffer);
+}
+
+/** Without a block the file is a hole as long as it should be, which reads as zeros. */
+function writeFile(path, spec, metadata, block) {
+  const { bytes, data } = header(spec, metadata);
+  if (existsSync(path) && statSync(path).size === bytes.length + data) return;
+  const fd = openSync(`${path}.new`, "w");
+  writeSync(fd, bytes);
+  if (block === undefined) ftruncateSync(fd, bytes.length + data);
+  else {
+    for (let at = 0; at < data; at += block.length)
+      writeSync(fd, block, 0, Math.min(block.length, data - at));
+  }
+  closeSync(fd);
+  renameSync(`${path}.new`, path);
+}
+
+const TRAIN_SIZE = 10_000;
+const FISHER_METADATA = {
+  format: "pt",
+  fisher_format: "gradmerge-fisher",
+  fisher_version: "1",
+  train_size: String(TRAIN_SIZE),
+  examples: "1000",
+  estimator: "gradients",
+  labels: "exact",
+  loss: "cross_entropy",
+};
+
+/**
+ * Writes base, m1, m2, … with their Fishers under `folder`, unless they are there. Returns their paths.
+ * `sparse`: files of holes, for what depends on sizes alone.
+ */
+export function makeModels(folder, shape, models, { sparse = false } = {}) {
+  const spec = SHAPES[shape];
+  const names = ["base", ...Array.from({ length: models }, (_, k) => `m${k + 1}`)];
+  const base = sparse ? undefined : weightsBlock(1, 0.02);
+  return names.map((name, k) => {
+    const path = join(folder, `${shape}${sparse ? "-sparse" : ""}`, name);
+    mkdirSync(path, { recursive: true });
+    const config = JSON.stringify(spec.config, null, 2);
+    if (!existsSync(join(path, "config.json"))) writeFileSync(join(path, "config.json"), config);
+    const weights = join(path, "model.safetensors");
+    const fisher = join(path, "fisher.safetensors");
+    if (!existsSync(weights) || !existsSync(fisher)) {
+      const block = sparse
+        ? undefined
+        : encoded(k === 0 ? base : weightsBlock(100 + k, 0.002, base), spec.dtype);
+      const curvature = sparse ? undefined : encoded(fisherBlock(200 + k), spec.dtype);
+      writeFile(weights, spec, { format: "pt" }, block);
+      writeFile(fisher, spec, FISHER_METADATA, curvature);
+    }
+    return { name, path, weights, fisher, bytes: statSync(weights).size };
+  });
+}
+
+/** The recipe of a benchmark; the other mergers understand it too where they know the method. */
+export function recipe(method, [base, ...models], dtype) {
+  const parameters = {
+    linear: (k) => `weight: ${[0.5, 0.3, 0.2][k]}`,
+    task_arithmetic: (k) => `weight: ${[0.5, 0.3, 0.2][k]}`,
+    ties: (k) => `weight: ${[0.5, 0.3, 0.2][k]}, density: 0.5`,
+    slerp: () => "",
+    fisher: () => "weight: 1",
+    gradient_matching: (k) => `weight: ${[1, 0.5, 0.25][k]}`,
+    elastic_weight_removal: (k) => `weight: ${[0.5, 0.3, 0.2][k]}`,
+  }[method];
+  const listed = method === "slerp" ? models.slice(0, 1) : models;
+  return [
+    `merge_method: ${method}`,
+    ...(method === "linear" ? [] : [`base_model: ${base.path}`]),
+    "models:",
+    ...(method === "linear" ? [`  - { model: ${base.path}, parameters: { weight: 0.1 } }`] : []),
+    ...(method === "slerp" ? [`  - { model: ${base.path} }`] : []),
+    ...listed.map(({ path }, k) => `  - { model: ${path}, parameters: { ${parameters(k)} } }`),
+    ...(method === "slerp" ? ["parameters: { t: 0.4 }"] : []),
+    `dtype: ${dtype === "BF16" ? "bfloat16" : "float32"}`,
+    "",
+  ].join("\n");
+}
+
+/** The files that such a merge reads. */
+export function filesOf(method, [base, ...models]) {
+  const listed = method === "slerp" ? [base, ...models.slice(0, 1)] : [base, ...models];
+  const curved = ["fisher", "gradient_matching", "elastic_weight_removal"].includes(method);
+  return listed.flatMap(({ weights, fisher }) => (curved ? [weights, fisher] : [weights]));
+}

@@ -1,0 +1,118 @@
+/** Runs commands and says how long they took and how much memory they had. */
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const TIME = "/usr/bin/time";
+const POLL_MILLISECONDS = 10;
+
+/**
+ * Wall seconds and peak resident memory (MB) of a command, from its start to its end.
+ * The peak is what the kernel counted for it and its children's maximum, where GNU time is there to ask; else it is polled.
+ */
+export async function measure(command, args, { cwd, env } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "gradmerge-bench-"));
+  const report = join(folder, "time");
+  const timed = existsSync(TIME);
+  const argv = timed
+    ? [TIME, "-f", "%M %U %S", "-o", report, command, ...args]
+    : [command, ...args];
+  const started = process.hrtime.bigint();
+  const child = spawn(argv[0], argv.slice(1), {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let text = "";
+  child.stdout.on("data", (chunk) => (text += chunk));
+  child.stderr.on("data", (chunk) => (text += chunk));
+  let peak = 0;
+  const timer = timed
+    ? undefined
+    : setInterval(() => (peak = Math.max(peak, residentPeak(child.pid) ?? 0)), POLL_MILLISECONDS);
+  const status = await new Promise((resolve, reject) =>
+    child.on("error", reject).on("close", resolve),
+  );
+  clearInterval(timer);
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  let user = NaN;
+  let system = NaN;
+  if (timed && status === 0) {
+    const [kilobytes, ...times] = readFileSync(report, "utf8").trim().split(" ").map(Number);
+    peak = (kilobytes * 1024) / 1e6;
+    [user, system] = times;
+  }
+  rmSync(folder, { recursive: true });
+  if (status !== 0)
+    throw new Error(`${[command, ...args].join(" ")}: exit status ${status}\n${text.slice(-4000)}`);
+  return { seconds, peak, user, system };
+}
+
+/** VmHWM of a process in MB. */
+function residentPeak(pid) {
+  try {
+    const kilobytes = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return kilobytes === undefined ? undefined : (Number(kilobytes) * 1024) / 1e6;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Forgets what was read of files. Returns whether that is allowed. */
+export function dropCaches() {
+  spawnSync("sync");
+  try {
+    writeFileSync("/proc/sys/vm/drop_caches", "1");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Reads files so that they are in memory, as far as there is room. */
+export function warmUp(files) {
+  spawnSync("sh", ["-c", 'cat "$@" > /dev/null', "sh", ...files], { stdio: "ignore" });
+}
+
+/** The command that reads and writes and computes nothing: C where there is a compiler, else Node. */
+export function buildFloor(folder) {
+  const source = fileURLToPath(new URL("floor.c", import.meta.url));
+  const binary = join(folder, "floor");
+  for (const compiler of ["cc", "gcc", "clang"]) {
+    const { status } = spawnSync(compiler, ["-O2", "-pthread", "-o", binary, source]);
+    if (status === 0) return { command: binary, args: [], native: true };
+  }
+  const script = fileURLToPath(new URL("floor.mjs", import.meta.url));
+  return { command: process.execPath, args: [script], native: false };
+}
+
+/** A table in columns: texts to the left, numbers to the right. */
+export function printTable(rows) {
+  const [head = []] = rows;
+  const widths = head.map((_, k) => Math.max(...rows.map((row) => String(row[k] ?? "").length)));
+  for (const row of rows) {
+    const cells = head.map((_, k) => {
+      const text = String(row[k] ?? "");
+      return k === 0 ? text.padEnd(widths[k]) : text.padStart(widths[k]);
+    });
+    console.log(cells.join("  "));
+  }
+}
+
+/** `--name value` and `--flag` of the command line; anything else is an error. */
+export function options(known) {
+  const found = { ...known };
+  const args = process.argv.slice(2);
+  while (args.length > 0) {
+    const flag = args.shift();
+    const name = flag.replace(/^--/, "");
+    if (!flag.startsWith("--") || !Object.hasOwn(known, name)) {
+      console.error(`${flag} is no option; there are: --${Object.keys(known).join(", --")}`);
+      process.exit(2);
+    }
+    found[name] = typeof known[name] === "boolean" ? true : args.shift();
+  }
+  return found;
+}
