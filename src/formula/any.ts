@@ -26,11 +26,15 @@ interface Check {
 
 /**
  * Whether any element is refused. That a number is finite shows in its bits, of which the greatest is kept: of raw 16-bit codes eight at
- * a time. That it is not negative, too: as unsigned numbers, the bits of all negative ones but −0 are above those of −0.
+ * a time. That it is not negative, too: as unsigned numbers, the bits of all negative ones but −0 are above those of −0. And as signed
+ * numbers, the bits of what is above 0 are at least 1.
  */
 export function any(x: MaskNode, context: SinkContext): Accumulator {
   const { f, lanes, elements, inputs, encodedOutput, nan } = context;
-  const { notFinite, negative, others } = refusalTerms(x, (slot) => inputs.get(slot)?.dtype);
+  const { notFinite, negative, notPositive, others } = refusalTerms(
+    x,
+    (slot) => inputs.get(slot)?.dtype,
+  );
 
   const greatest = new Map<string, Greatest>();
   const keep = (write: () => void, width: Greatest["lanes"], check: Check): void => {
@@ -102,6 +106,22 @@ export function any(x: MaskNode, context: SinkContext): Accumulator {
       }
     }
   }
+  const positive = lanes.precision === "F32" ? [...notPositive] : [];
+  const least = f.local("v128");
+  f.before(() => f.constant(i32x4(1)).set(least));
+  if (lanes.precision === "F64") {
+    for (const node of notPositive) {
+      masks.push({
+        refused: false,
+        roots: [node],
+        write: () => {
+          f.constant(lanes.constant(0));
+          elements.value(node);
+          f.simd(lanes.less);
+        },
+      });
+    }
+  }
   for (const { mask, refused } of others) {
     masks.push({ refused, roots: [mask], write: () => elements.mask(mask) });
   }
@@ -118,6 +138,7 @@ export function any(x: MaskNode, context: SinkContext): Accumulator {
       ...words.flatMap(({ node, check }) =>
         check.negative && check.infinity !== undefined ? [node, node] : [node],
       ),
+      ...positive,
       ...masks.flatMap(({ roots }) => roots),
     ],
     codes: (valid) => {
@@ -135,6 +156,14 @@ export function any(x: MaskNode, context: SinkContext): Accumulator {
           "i32x4",
           check,
         );
+      }
+      for (const node of positive) {
+        f.get(least);
+        elements.value(node);
+        if (elements.valid !== undefined) {
+          f.constant(i32x4(1)).get(elements.valid).simd("v128.bitselect");
+        }
+        f.simd("i32x4.min_s").set(least);
       }
       for (const { refused, write } of masks) {
         if (refused) {
@@ -157,6 +186,7 @@ export function any(x: MaskNode, context: SinkContext): Accumulator {
     },
     finish: () => {
       f.get(someTrue).get(allTrue).simd("v128.not").simd("v128.or");
+      f.get(least).constant(i32x4(1)).simd("i32x4.lt_s").simd("v128.or");
       for (const { local, limit, lanes: width, order } of greatest.values()) {
         f.get(local).constant(limit).simd(`${width}.gt_${order}`).simd("v128.or");
       }

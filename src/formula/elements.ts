@@ -14,11 +14,12 @@ import { propagatingExtreme, type Lanes } from "./lanes.js";
 import { operands, type MaskNode, type Node, type ValueNode } from "./nodes.js";
 import { SHUFFLE } from "./vector.js";
 
-/** Where an input lies: the local that holds its address, and the one that holds its raw codes for a step, if they have 16 bits. */
+/** An input, and the local that holds its raw codes for a step, if they have 16 bits. */
 export interface BoundInput {
   readonly slot: string;
   readonly dtype: FloatDType;
-  readonly pointer: number;
+  /** Leaves the address of the step's first element. */
+  readonly address: () => void;
   /** Eight 16-bit codes: bfloat16, float16, E5M2 as the float16 that it is the upper half of, E4M3 in the upper byte. */
   readonly raw: number | undefined;
   /** What is not finite is refused, so it need not be decoded rightly. */
@@ -270,21 +271,21 @@ export class Elements {
     const { f, lanes, inputs } = this.#context;
     const input = inputs.get(slot);
     if (input === undefined) throw new FormulaError({ what: `The input ${slot} has no type` });
-    const { dtype, pointer } = input;
+    const { dtype, address } = input;
     if (dtype === "F64") {
       const offset = 8 * this.#offset + (64 / lanes.parts) * this.#part;
-      f.get(pointer).memory("v128.load", offset);
+      address();
+      f.memory("v128.load", offset);
       if (lanes.precision === "F64") return;
       f.simd("f32x4.demote_f64x2_zero");
-      f.get(pointer)
-        .memory("v128.load", offset + 16)
-        .simd("f32x4.demote_f64x2_zero");
+      address();
+      f.memory("v128.load", offset + 16).simd("f32x4.demote_f64x2_zero");
       f.shuffle(SHUFFLE.lowHalves);
       return;
     }
     if (dtype === "F32") {
       const offset = 4 * this.#offset + (32 / lanes.parts) * this.#part;
-      f.get(pointer);
+      address();
       if (lanes.precision === "F32") f.memory("v128.load", offset);
       else f.memory("v128.load64_zero", offset).simd("f64x2.promote_low_f32x4");
       return;

@@ -80,6 +80,7 @@ export const SIMD = {
   "i32x4.shr_u": 0xad,
   "i32x4.add": 0xae,
   "i32x4.sub": 0xb1,
+  "i32x4.min_s": 0xb6,
   "i32x4.min_u": 0xb7,
   "i32x4.max_s": 0xb8,
   "i32x4.max_u": 0xb9,

@@ -7,6 +7,8 @@ export interface RefusalTerms {
   readonly notFinite: ReadonlySet<ValueNode>;
   /** Where one of these values is below 0. Of those that are infinite or NaN, it does not matter what is found. */
   readonly negative: ReadonlySet<ValueNode>;
+  /** Where one of these values is not above 0. Of NaN, it does not matter what is found. */
+  readonly notPositive: ReadonlySet<ValueNode>;
   /** Where one of these masks is true, or false. */
   readonly others: readonly { readonly mask: MaskNode; readonly refused: boolean }[];
 }
@@ -36,42 +38,57 @@ export function refusalTerms(
   };
   visit(mask, true);
 
+  // Where this is NaN, so is something that is refused.
+  const nan = closure(notFinite, nanOperands);
+  const notPositive = new Set<ValueNode>();
   const rest = others.filter(({ mask: node, refused }) => {
-    const isAtLeastZero =
-      !refused &&
-      node.kind === "compare" &&
-      node.op === "lessOrEqual" &&
-      node.x.kind === "constant" &&
-      node.x.value === 0 &&
-      notFinite.has(node.y);
-    if (isAtLeastZero) negative.add(node.y);
-    return !isAtLeastZero;
+    if (refused || node.kind !== "compare" || node.x.kind !== "constant" || node.x.value !== 0) {
+      return true;
+    }
+    if (node.op === "lessOrEqual" && notFinite.has(node.y)) negative.add(node.y);
+    else if (node.op === "less" && nan.has(node.y)) notPositive.add(node.y);
+    else return true;
+    return false;
   });
-  const implied = new Set<ValueNode>();
-  for (const node of notFinite) for (const operand of propagating(node)) spread(operand, implied);
-  for (const node of implied) {
+
+  const operands = new Set([...notFinite].flatMap(infiniteOperands));
+  for (const node of closure(operands, infiniteOperands)) {
     const dtype = node.kind === "input" ? dtypeOf(node.slot) : undefined;
     if (dtype !== "F16" && dtype !== "F8_E4M3" && dtype !== "F8_E5M2") notFinite.delete(node);
   }
-  return { notFinite, negative, others: rest };
+  return { notFinite, negative, notPositive, others: rest };
 }
 
 /** The operands of which none can be infinite or NaN without the result being so: ∞ − ∞ and 0·∞ are NaN; but x/∞ is 0. */
-function propagating(node: ValueNode): readonly ValueNode[] {
+function infiniteOperands(node: ValueNode): readonly ValueNode[] {
+  if (node.kind !== "binary") return nanOperands(node);
+  if (node.op === "min" || node.op === "max") return [];
+  return node.op === "divide" ? [node.x] : [node.x, node.y];
+}
+
+/** The operands of which none can be NaN without the result being so. */
+function nanOperands(node: ValueNode): readonly ValueNode[] {
   switch (node.kind) {
     case "unary":
     case "round":
       return [node.x];
     case "binary":
-      if (node.op === "min" || node.op === "max") return [];
-      return node.op === "divide" ? [node.x] : [node.x, node.y];
+      return [node.x, node.y];
     default:
       return [];
   }
 }
 
-function spread(node: ValueNode, into: Set<ValueNode>): void {
-  if (into.has(node)) return;
-  into.add(node);
-  for (const operand of propagating(node)) spread(operand, into);
+function closure(
+  nodes: Iterable<ValueNode>,
+  next: (node: ValueNode) => readonly ValueNode[],
+): Set<ValueNode> {
+  const found = new Set<ValueNode>();
+  const visit = (node: ValueNode): void => {
+    if (found.has(node)) return;
+    found.add(node);
+    next(node).forEach(visit);
+  };
+  for (const node of nodes) visit(node);
+  return found;
 }

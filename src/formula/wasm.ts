@@ -1,4 +1,4 @@
-import { DTYPES } from "../dtypes/dtype.js";
+import { DTYPES, type FloatDType } from "../dtypes/dtype.js";
 import { FormulaError } from "../errors.js";
 import {
   encodeBFloat16,
@@ -22,6 +22,9 @@ import { i16x8, i32x4, SHUFFLE } from "./vector.js";
 
 /** Elements per step of the loop. */
 const STEP = 8;
+
+/** More inputs than this, and the parts of a step have to be kept apart. */
+const MANY_INPUTS = 6;
 
 /** The parameters of a kernel before the addresses of the inputs, by their position. */
 const PARAMETER = { count: 0, scalars: 1, sinks: 2, selections: 3, out: 4, inputs: 5 } as const;
@@ -90,6 +93,8 @@ class Compiler {
   readonly #written: ValueNode | undefined;
   readonly #uniforms: ValueNode[] = [];
   readonly #uniformLocals = new Map<Node, number>();
+  /** By the width of elements: locals with the bytes that lie behind. */
+  readonly #done = new Map<number, number>();
   readonly #counters = new Map<MaskNode, number>();
   readonly #accumulators: readonly Accumulator[];
   readonly #elements: Elements;
@@ -126,7 +131,7 @@ class Compiler {
       this.#inputs.set(slot, {
         slot,
         dtype,
-        pointer: PARAMETER.inputs + i,
+        address: () => this.#address(PARAMETER.inputs + i, dtype),
         raw: DTYPES[dtype].bits <= 16 ? f.local("v128") : undefined,
         finite: finiteSlots.has(slot),
       });
@@ -217,32 +222,70 @@ class Compiler {
     return { wasm: encodeModule("run", f), uniforms: this.#uniforms };
   }
 
-  /** Eight elements, `offset` elements from where the pointers are. */
+  /** Eight elements, `offset` elements from where the loop is. */
   #step(offset: number, last: boolean): void {
     const f = this.#f;
-    for (const { dtype, pointer, raw } of this.#inputs.values()) {
-      if (raw === undefined) continue;
-      if (DTYPES[dtype].bits === 16)
-        f.get(pointer)
-          .memory("v128.load", 2 * offset)
-          .set(raw);
-      else {
-        f.constant(i32x4(0)).get(pointer).memory("v128.load64_zero", offset);
-        f.shuffle(SHUFFLE.interleaveLow8).set(raw);
-      }
-    }
     const validCodes = last ? this.#validCodes : undefined;
-    for (const accumulator of this.#accumulators) accumulator.codes?.(validCodes);
-    for (let part = 0; part < this.#lanes.parts; part++) {
+    const { parts } = this.#lanes;
+    for (let part = 0; part < parts; part++) {
+      if (part === 0 || this.#separate) this.#loadCodes(offset);
+      if (part === 0) for (const accumulator of this.#accumulators) accumulator.codes?.(validCodes);
       this.#elements.begin(part, offset, last ? this.#validParts[part] : undefined);
       if (this.#written !== undefined) {
         this.#elements.value(this.#written);
         this.#encode(part, offset);
       }
       for (const accumulator of this.#accumulators) accumulator.part(part);
+      if (part < parts - 1 && this.#separate) {
+        this.#out();
+        f.get(this.#part(part)).memory("v128.store", 2 * offset);
+      }
     }
     this.#store(offset);
     for (const accumulator of this.#accumulators) accumulator.output?.(this.#encoded, validCodes);
+  }
+
+  /**
+   * The compiler of the engine interleaves the parts of a step as it likes, and runs out of registers where there are many inputs.
+   * Loads do not pass stores: so a part is written where the whole step will be, and the codes are loaded again for the next.
+   */
+  get #separate(): boolean {
+    const dtype = this.#spec.output?.dtype;
+    const isNarrow = dtype === "BF16" || dtype === "F16";
+    return isNarrow && this.#lanes.precision === "F32" && this.#inputs.size > MANY_INPUTS;
+  }
+
+  #loadCodes(offset: number): void {
+    const f = this.#f;
+    for (const { dtype, address, raw } of this.#inputs.values()) {
+      if (raw === undefined) continue;
+      if (DTYPES[dtype].bits === 16) {
+        address();
+        f.memory("v128.load", 2 * offset).set(raw);
+      } else {
+        f.constant(i32x4(0));
+        address();
+        f.memory("v128.load64_zero", offset).shuffle(SHUFFLE.interleaveLow8).set(raw);
+      }
+    }
+  }
+
+  /** Leaves the address of a step in a buffer that begins at an address. */
+  #address(begin: number, dtype: FloatDType): void {
+    const { bits } = DTYPES[dtype];
+    let done = this.#done.get(bits);
+    if (done === undefined) {
+      done = this.#f.local("i32");
+      this.#done.set(bits, done);
+    }
+    this.#f.get(begin).get(done).op("i32.add");
+  }
+
+  #out(): FunctionBuilder {
+    const { output } = this.#spec;
+    if (output === undefined) throw new Error("the kernel has no output");
+    this.#address(PARAMETER.out, output.dtype);
+    return this.#f;
   }
 
   /** A part of the output, from the stack: written at once where its type is wide, and else kept until the step is done. */
@@ -254,24 +297,24 @@ class Compiler {
       case "F64":
         f.set(local);
         if (precision === "F64") {
-          f.get(PARAMETER.out)
+          this.#out()
             .get(local)
             .memory("v128.store", 8 * offset + 16 * part);
         } else {
-          f.get(PARAMETER.out).get(local).simd("f64x2.promote_low_f32x4");
+          this.#out().get(local).simd("f64x2.promote_low_f32x4");
           f.memory("v128.store", 8 * offset + 32 * part);
-          f.get(PARAMETER.out).get(local).get(local).shuffle(SHUFFLE.highHalf);
+          this.#out().get(local).get(local).shuffle(SHUFFLE.highHalf);
           f.simd("f64x2.promote_low_f32x4").memory("v128.store", 8 * offset + 32 * part + 16);
         }
         return;
       case "F32":
         f.set(local);
         if (precision === "F32") {
-          f.get(PARAMETER.out)
+          this.#out()
             .get(local)
             .memory("v128.store", 4 * offset + 16 * part);
         } else if (part % 2 === 1) {
-          f.get(PARAMETER.out);
+          this.#out();
           this.#joined(part);
           f.memory("v128.store", 4 * offset + 8 * (part - 1));
         }
@@ -329,22 +372,19 @@ class Compiler {
       f.constant(i16x8(0x8000)).simd("v128.and").simd("v128.or");
     }
     f.set(this.#encoded);
-    f.get(PARAMETER.out)
+    this.#out()
       .get(this.#encoded)
       .memory("v128.store", 2 * offset);
   }
 
   #advance(elements: number): void {
-    const f = this.#f;
-    const move = (pointer: number, bits: number): void => {
-      f.get(pointer)
+    for (const [bits, done] of this.#done) {
+      this.#f
+        .get(done)
         .i32((elements * bits) / 8)
         .op("i32.add")
-        .set(pointer);
-    };
-    for (const { pointer, dtype } of this.#inputs.values()) move(pointer, DTYPES[dtype].bits);
-    const { output } = this.#spec;
-    if (output !== undefined) move(PARAMETER.out, DTYPES[output.dtype].bits);
+        .set(done);
+    }
   }
 
   /** The masks of the elements that exist in the last step. */

@@ -811,4 +811,66 @@ describe("random formulas", () => {
       { numRuns: 400 },
     );
   });
+
+  it.each(PRECISIONS)(
+    "are refused in %s for what the reference refuses, and where",
+    (precision) => {
+      const faults = [NaN, Infinity, -Infinity, 0, -0, -1, 3e38, -(2 ** -130)];
+      fc.assert(
+        fc.property(
+          value,
+          grown(2),
+          fc.constantFrom(...OUTPUT_TYPES),
+          fc.integer({ min: 1, max: 40 }),
+          fc.array(fc.tuple(fc.constantFrom(...slots), fc.nat(39), fc.constantFrom(...faults)), {
+            maxLength: 2,
+          }),
+          fc.tuple(fc.boolean(), fc.boolean(), fc.boolean(), fc.boolean()),
+          (part, divisor, dtype, n, injected, [weights, fishers, positive, result]) => {
+            const values = Object.fromEntries(
+              slots.map((slot, i) => [slot, ordinary(n, n + i).map((x) => Math.abs(x) + 0.1)]),
+            );
+            for (const [slot, at, x] of injected) {
+              const into = values[slot];
+              if (into !== undefined && at < n) into[at] = x;
+            }
+            const inputs = Object.fromEntries(
+              slots.map((slot) => [slot, testInput(types[slot], values[slot] ?? [])]),
+            );
+            // As in a merge: what is refused of the inputs flows into a quotient, and from there into the result.
+            const theta = a.plus(part.over(divisor)).plus(b.times(w).over(b.plus(c)));
+            const refuse = [
+              ...(weights
+                ? [a, c].map((x) => ({ when: x.isFinite().not().node, what: "weight" }))
+                : []),
+              ...(fishers
+                ? [b, c].map((x) => ({
+                    when: x.isFinite().and(x.atLeast(0)).not().node,
+                    what: "Fisher",
+                  }))
+                : []),
+              ...(positive
+                ? [divisor, b.plus(c)].map((x) => ({
+                    when: x.greaterThan(0).not().node,
+                    what: "divisor",
+                  }))
+                : []),
+              ...(result
+                ? [{ when: theta.rounded(dtype).isFinite().not().node, what: "result" }]
+                : []),
+            ];
+            const of = formula({ theta: theta.rounded(dtype), dtype, refuse });
+            const { kernel, reference } = both(of, inputs, { v: 1.5, w: 0.3 }, n, {
+              precision,
+              tile: 17,
+            });
+            expect(kernel.refusal?.index).toBe(reference.refusal?.index);
+            expect(kernel.refusal?.refusal.what).toBe(reference.refusal?.refusal.what);
+            if (reference.refusal === undefined) expectEqual(kernel.output, reference.output);
+          },
+        ),
+        { numRuns: 400 },
+      );
+    },
+  );
 });

@@ -1,0 +1,257 @@
+// What kernels reach on one core, in bytes touched (inputs read and output written) a second, beside a plain copy in the same run.
+// "cache": one tile again and again. "memory": tile after tile through a few hundred megabytes.
+//
+//     npm run build && node bench/kernel.mjs [words of the case …]
+import { bindKernel, compileKernel } from "../dist/formula/wasm.js";
+import { DTYPES } from "../dist/dtypes/dtype.js";
+import { evaluateUniform } from "../dist/formula/uniform.js";
+import { lower } from "../dist/formula/lower.js";
+import { methods } from "../dist/methods/index.js";
+import { instantiate, slots } from "../dist/methods/instantiate.js";
+
+const MIB = 2 ** 20;
+const SECONDS = 0.6;
+const wanted = process.argv.slice(2);
+
+const method = (name) => {
+  const all = methods instanceof Map ? [...methods.values()] : Object.values(methods);
+  const found = all.find((candidate) => candidate.name === name);
+  if (found === undefined) throw new Error(`no method ${name}`);
+  return found;
+};
+
+/** The stages of a method over T models, all tensors of the given types. */
+function stagesOf(name, { models, theta, fisher, output, numbers = {}, global = {} }) {
+  const needs = fisher !== undefined;
+  const formula = instantiate(method(name), {
+    base: { fisher: needs },
+    models: Array.from({ length: models }, (_, k) => ({ name: `model ${k}`, fisher: needs })),
+    numbers: { models: Array.from({ length: models }, () => numbers), global },
+    working: "F32",
+    output,
+  });
+  const inputs = [{ slot: slots.base, dtype: theta }];
+  if (needs) inputs.push({ slot: slots.baseFisher, dtype: fisher });
+  for (let k = 0; k < models; k++) {
+    inputs.push({ slot: slots.model(k), dtype: theta });
+    if (needs) inputs.push({ slot: slots.modelFisher(k), dtype: fisher });
+  }
+  return lower(formula, inputs, "F32").stages;
+}
+
+const parameter = (name) =>
+  name.endsWith("threshold")
+    ? 0.5
+    : name.endsWith("remaining")
+      ? 1e6
+      : name.includes("#")
+        ? 3
+        : 0.7;
+
+function fill(view, dtype, offset, count) {
+  for (let i = 0; i < count; i++) {
+    const x = ((i * 2654435761) % 65536) / 65536 + 0.25;
+    if (dtype === "F32") view.setFloat32(offset + 4 * i, x, true);
+    else if (dtype === "BF16") {
+      view.setFloat32(0, x, true);
+      view.setUint16(offset + 2 * i, view.getUint16(2, true), true);
+    } else if (dtype === "F16") view.setUint16(offset + 2 * i, 0x3400 + (i % 1024), true);
+    else if (dtype === "F64") view.setFloat64(offset + 8 * i, x, true);
+    else view.setUint8(offset + i, 0x30 + (i % 16));
+  }
+}
+
+/** Bytes a second of a kernel, over a working set of so many bytes. */
+function measure(spec, workingSet, windows = []) {
+  const kernel = compileKernel(spec);
+  const width = (dtype) => DTYPES[dtype].bits / 8;
+  const perElement =
+    spec.inputs.reduce((sum, { dtype }) => sum + width(dtype), 0) +
+    (spec.output === undefined ? 0 : width(spec.output.dtype));
+  const count = Math.floor(Math.min(65536, workingSet / perElement) / 8) * 8;
+  const tileBytes = Math.ceil((count * perElement) / 64) * 64 + 64 * (spec.inputs.length + 1) * 2;
+  const tiles = Math.max(1, Math.floor(workingSet / tileBytes));
+  const head = 4 * 65536;
+  const memory = new WebAssembly.Memory({
+    initial: Math.ceil((head + tiles * tileBytes + 256) / 65536),
+  });
+  const view = new DataView(memory.buffer);
+  const scalars = new Float32Array(memory.buffer, 1024, kernel.uniforms.length);
+  scalars.set(kernel.uniforms.map((node) => evaluateUniform(node, { elements: count, parameter })));
+  kernel.selectionKeys.forEach((_key, k) => {
+    view.setUint32(8192 + k * 16392, windows[0] ?? 0, true);
+    view.setUint32(8192 + k * 16392 + 4, windows[1] ?? 19, true);
+  });
+  const addresses = [];
+  for (let tile = 0; tile < tiles; tile++) {
+    let at = head + tile * tileBytes;
+    const next = (dtype) => {
+      const begin = at;
+      at += Math.ceil((count * width(dtype)) / 64) * 64 + 64;
+      return begin;
+    };
+    const inputs = spec.inputs.map(({ dtype }) => next(dtype));
+    const out = spec.output === undefined ? 0 : next(spec.output.dtype);
+    addresses.push([out, ...inputs]);
+  }
+  spec.inputs.forEach(({ dtype }, i) => {
+    const [, ...first] = addresses[0];
+    fill(view, dtype, first[i], count);
+    const bytes = new Uint8Array(memory.buffer);
+    for (const [, ...inputs] of addresses.slice(1)) {
+      bytes.copyWithin(inputs[i], first[i], first[i] + count * width(dtype));
+    }
+  });
+  const run = bindKernel(new WebAssembly.Module(kernel.wasm), memory);
+  const round = () => {
+    for (const [out, ...inputs] of addresses) run(count, 1024, 4096, 8192, out, ...inputs);
+  };
+  // Until the optimising compiler has replaced the code.
+  const warm = performance.now();
+  while (performance.now() - warm < 200) round();
+  let best = Infinity;
+  const start = performance.now();
+  while (performance.now() - start < SECONDS * 1000) {
+    const before = performance.now();
+    let rounds = 0;
+    do {
+      round();
+      rounds++;
+    } while (performance.now() - before < 30);
+    best = Math.min(best, (performance.now() - before) / rounds);
+  }
+  return (tiles * count * perElement) / best / 1e6;
+}
+
+function measureCopy(workingSet) {
+  const [from, to] = [
+    new Uint8Array(workingSet / 2).fill(1),
+    new Uint8Array(workingSet / 2).fill(2),
+  ];
+  let best = Infinity;
+  const start = performance.now();
+  while (performance.now() - start < SECONDS * 1000) {
+    const before = performance.now();
+    let rounds = 0;
+    do {
+      to.set(from);
+      rounds++;
+    } while (performance.now() - before < 30);
+    best = Math.min(best, (performance.now() - before) / rounds);
+  }
+  return workingSet / best / 1e6;
+}
+
+const cases = [];
+const add = (title, stages, windows) => {
+  stages.forEach(({ kernel, selection }, i) => {
+    const of = stages.length > 1 ? `, pass ${i + 1}` : "";
+    if (kernel !== undefined) cases.push([title + of, kernel]);
+    if (selection !== undefined) {
+      cases.push([`${title}${of}, first histogram`, selection.histogram, [0, 19]]);
+      cases.push([`${title}${of}, second histogram`, selection.histogram, [0x3e800000, 7]]);
+      cases.push([`${title}${of}, equals`, selection.equal]);
+    }
+  });
+  void windows;
+};
+for (const fisher of ["BF16", "F32"]) {
+  for (const models of [2, 3, 4]) {
+    add(
+      `gradient_matching T=${models} BF16 Fishers ${fisher} → BF16`,
+      stagesOf("gradient_matching", {
+        models,
+        theta: "BF16",
+        fisher,
+        output: "BF16",
+        numbers: { weight: 1 },
+      }),
+    );
+  }
+}
+add(
+  "gradient_matching T=2 F32 Fishers F32 → F32",
+  stagesOf("gradient_matching", {
+    models: 2,
+    theta: "F32",
+    fisher: "F32",
+    output: "F32",
+    numbers: { weight: 1 },
+  }),
+);
+add(
+  "gradient_matching T=2 removal BF16 Fishers F32 → BF16",
+  stagesOf("gradient_matching", {
+    models: 2,
+    theta: "BF16",
+    fisher: "F32",
+    output: "BF16",
+    numbers: { weight: -1 },
+  }),
+);
+add(
+  "gradient_matching T=2 F16 Fishers F16 → F16",
+  stagesOf("gradient_matching", {
+    models: 2,
+    theta: "F16",
+    fisher: "F16",
+    output: "F16",
+    numbers: { weight: 1 },
+  }),
+);
+add(
+  "fisher T=2 BF16 Fishers F32 → BF16",
+  stagesOf("fisher", {
+    models: 2,
+    theta: "BF16",
+    fisher: "F32",
+    output: "BF16",
+    numbers: { weight: 1 },
+  }),
+);
+for (const dtype of ["BF16", "F32", "F16"]) {
+  add(
+    `linear T=2 ${dtype}`,
+    stagesOf("linear", { models: 2, theta: dtype, output: dtype, numbers: { weight: 1 } }),
+  );
+  add(
+    `task_arithmetic T=3 ${dtype}`,
+    stagesOf("task_arithmetic", { models: 3, theta: dtype, output: dtype, numbers: { weight: 1 } }),
+  );
+}
+add(
+  "ties T=3 BF16",
+  stagesOf("ties", {
+    models: 3,
+    theta: "BF16",
+    output: "BF16",
+    numbers: { weight: 1, density: 0.5 },
+  }),
+);
+add(
+  "ties T=2 F32",
+  stagesOf("ties", {
+    models: 2,
+    theta: "F32",
+    output: "F32",
+    numbers: { weight: 1, density: 0.5 },
+  }),
+);
+add(
+  "slerp BF16",
+  stagesOf("slerp", { models: 1, theta: "BF16", output: "BF16", global: { t: 0.5 } }),
+);
+
+const copy = { cache: measureCopy(256 * 1024), memory: measureCopy(384 * MIB) };
+const row = (title, cache, memory, ratio) =>
+  console.log(
+    `${title.padEnd(62)} ${cache.padStart(7)} ${memory.padStart(7)} ${ratio.padStart(7)}`,
+  );
+row("GB/s of bytes touched, one core", "cache", "memory", "of copy");
+row("copy", copy.cache.toFixed(1), copy.memory.toFixed(1), "");
+for (const [title, spec, windows] of cases) {
+  if (!wanted.every((word) => title.includes(word))) continue;
+  const cache = measure(spec, 256 * 1024, windows);
+  const memory = measure(spec, 384 * MIB, windows);
+  row(title, cache.toFixed(1), memory.toFixed(1), (memory / copy.memory).toFixed(2));
+}
