@@ -14,11 +14,9 @@ export function register(program: Command): void {
       "\nExample:\n  $ gradmerge explain recipe.yaml model.layers.3.mlp.up_proj.weight",
     )
     .action(async (recipeFile: string, tensor: string, flags: { readonly json?: true }) => {
-      const [{ loadRecipe }, { explainTensor }, { describeExplanation }] = await Promise.all([
-        import("../run/merge.js"),
-        import("../run/explain.js"),
-        import("../report/explanation.js"),
-      ]);
+      const { loadRecipe } = await import("../run/merge.js");
+      const { explainTensor } = await import("../run/explain.js");
+      const { describeExplanation } = await import("../report/explanation.js");
       const explanation = await explainTensor(loadRecipe(recipeFile), tensor);
       process.stdout.write(
         flags.json === true

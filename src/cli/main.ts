@@ -32,6 +32,12 @@ A recipe:
   );
 for (const command of [merge, inspect, explain, schema, demo]) command.register(program);
 
+// Whoever reads the output may stop, as `head` does; that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

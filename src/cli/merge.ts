@@ -1,5 +1,6 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { GradmergeError } from "../errors.js";
+import type { WorkerPool } from "../run/pool.js";
 import { failWith } from "./fail.js";
 
 interface Flags {
@@ -35,12 +36,15 @@ Examples:
 
 async function mergeCommand(recipeFile: string, out: string, flags: Flags): Promise<void> {
   const print = (event: object): void => void process.stdout.write(`${JSON.stringify(event)}\n`);
+  let pool: WorkerPool | undefined;
   try {
-    const [{ loadRecipe, methodOf, planRecipe }, { runPlan }, { parseSize }] = await Promise.all([
-      import("../run/merge.js"),
-      import("../run/run.js"),
-      import("../checkpoint/size.js"),
-    ]);
+    // The threads start while the recipe is read and the merge is planned.
+    if (flags.dryRun !== true)
+      pool = new (await import("../run/pool.js")).WorkerPool(flags.workers);
+    // One after another: Node 20 loses track where imports that share modules run side by side.
+    const { loadRecipe, methodOf, planRecipe } = await import("../run/merge.js");
+    const { runPlan } = await import("../run/run.js");
+    const { parseSize } = await import("../checkpoint/size.js");
     const shardBytes = flags.shardSize === undefined ? undefined : parseSize(flags.shardSize);
     const recipe = loadRecipe(recipeFile);
     const plan = await planRecipe(recipe, { shardBytes });
@@ -59,7 +63,7 @@ async function mergeCommand(recipeFile: string, out: string, flags: Flags): Prom
     process.once("SIGINT", interrupt);
     process.once("SIGTERM", interrupt);
     const result = await runPlan(plan, methodOf(recipe), out, {
-      workers: flags.workers,
+      pool,
       resume: flags.resume,
       signal: controller.signal,
       onEvent: flags.json === true ? print : showProgress(process.stderr),
@@ -68,6 +72,7 @@ async function mergeCommand(recipeFile: string, out: string, flags: Flags): Prom
     process.removeListener("SIGTERM", interrupt);
     if (flags.json !== true) process.stdout.write(describeResult(result));
   } catch (error) {
+    pool?.close();
     if (flags.json === true && error instanceof GradmergeError) {
       print({ event: "error", tag: error.tag, ...error.facts });
     }

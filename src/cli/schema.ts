@@ -6,10 +6,8 @@ export function register(program: Command): void {
     .description("print the JSON Schema of recipes, for editors")
     .addHelpText("after", "\nExample:\n  $ gradmerge schema > recipe.schema.json")
     .action(async () => {
-      const [{ recipeJsonSchema }, { methods }] = await Promise.all([
-        import("../recipe/schema.js"),
-        import("../methods/index.js"),
-      ]);
+      const { recipeJsonSchema } = await import("../recipe/schema.js");
+      const { methods } = await import("../methods/index.js");
       process.stdout.write(`${JSON.stringify(recipeJsonSchema(methods), null, 2)}\n`);
     });
 }

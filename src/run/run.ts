@@ -1,6 +1,4 @@
-import { availableParallelism } from "node:os";
 import { setTimeout } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
 import { openFile, type FileDescription } from "../bytes/file.js";
 import type { ByteSource } from "../bytes/source.js";
 import { openCheckpoint } from "../checkpoint/open.js";
@@ -12,15 +10,18 @@ import type { Plan } from "../plan/plan.js";
 import { STOP, createBoard, openBoard, type Board } from "./board.js";
 import { mergedConfig, modelCard, type MergeRecord } from "./card.js";
 import type { MergeEvent, MergeResult } from "./events.js";
-import type { Failure, Job, WorkerReport } from "./job.js";
+import type { Failure, Job } from "./job.js";
 import { writeError } from "./engine.js";
 import { Output, RECORD_FILE, isFinished } from "./output.js";
+import { WorkerPool } from "./pool.js";
 import { compilePrograms, type Programs } from "./program.js";
 import { schedule, type Schedule } from "./schedule.js";
 
 export interface RunOptions {
-  /** Threads; by default twice the processors, at most 4. */
+  /** Threads; by default as many as there are processors, at most 4. */
   readonly workers?: number | undefined;
+  /** Threads that were started before, in place of `workers`; the run ends them. */
+  readonly pool?: WorkerPool | undefined;
   /** Continue an interrupted merge of the same plan; a finished one is left as it is. */
   readonly resume?: boolean | undefined;
   readonly onEvent?: ((event: MergeEvent) => void) | undefined;
@@ -55,7 +56,8 @@ export async function runPlan(
     return result;
   }
 
-  const inputs = openInputs(plan);
+  const pool = options.pool ?? new WorkerPool(options.workers);
+  const inputs = openInputs(plan, pool);
   try {
     const output = Output.open(plan, target, options.resume ?? false);
     try {
@@ -64,7 +66,7 @@ export async function runPlan(
       const buffers = createBoard(order);
       const board = openBoard(buffers);
       const complete = restore(order, board, output);
-      const workers = workerCount(options.workers, order);
+      const workers = Math.min(pool.size, Math.max(1, order.starts.at(-1) ?? 0));
       tell({
         event: "plan",
         output: target,
@@ -87,7 +89,7 @@ export async function runPlan(
         inputs: inputs.map(({ name, size, fd }) => ({ name, size, fd })),
         outputs: output.shards,
       };
-      const threads = startWorkers(job, workers, board);
+      const threads = runJob(pool, job, workers, board);
       const monitor = new Monitor(
         plan,
         order,
@@ -130,6 +132,7 @@ export async function runPlan(
       throw error;
     }
   } finally {
+    pool.close();
     for (const source of inputs) source.close();
   }
 }
@@ -147,7 +150,7 @@ export class Interrupted extends OutputError {
 }
 
 /** Opens every input again, and makes sure that it is the file that was planned with. */
-function openInputs(plan: Plan): (ByteSource & FileDescription)[] {
+function openInputs(plan: Plan, pool: WorkerPool): (ByteSource & FileDescription)[] {
   const opened: (ByteSource & FileDescription)[] = [];
   try {
     for (const { path, size } of plan.files) {
@@ -163,14 +166,10 @@ function openInputs(plan: Plan): (ByteSource & FileDescription)[] {
     }
     return opened;
   } catch (error) {
+    pool.close();
     for (const source of opened) source.close();
     throw error;
   }
-}
-
-function workerCount(wanted: number | undefined, { starts }: Schedule): number {
-  const tiles = starts.at(-1) ?? 0;
-  return Math.max(1, Math.min(wanted ?? Math.min(4, availableParallelism()), tiles));
 }
 
 function compileModules({ programs }: Programs): Map<string, WebAssembly.Module> {
@@ -196,26 +195,8 @@ function restore(order: Schedule, board: Board, output: Output): number {
 }
 
 /** Resolves when every worker has ended; rejects with the failure of the earliest tile. */
-async function startWorkers(job: Job, count: number, board: Board): Promise<void> {
-  const reports = await Promise.all(
-    Array.from({ length: count }, () => {
-      const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: job });
-      return new Promise<WorkerReport>((resolve) => {
-        let report: WorkerReport | undefined;
-        const defect = (stack: string): WorkerReport => {
-          Atomics.store(board.control, STOP, 1);
-          return { kind: "failed", tile: Infinity, failure: { kind: "defect", stack } };
-        };
-        worker.on("message", (message: WorkerReport) => (report = message));
-        worker.on(
-          "error",
-          (error) =>
-            (report = defect(error instanceof Error ? (error.stack ?? "") : String(error))),
-        );
-        worker.on("exit", (code) => resolve(report ?? defect(`a worker ended with code ${code}`)));
-      });
-    }),
-  );
+async function runJob(pool: WorkerPool, job: Job, count: number, board: Board): Promise<void> {
+  const reports = await pool.run(job, count, () => Atomics.store(board.control, STOP, 1));
   const failures = reports
     .filter((report) => report.kind === "failed")
     .toSorted((a, b) => a.tile - b.tile);

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { GradmergeError } from "../errors.js";
 import { NEXT_TILE, STOP, openBoard, stopped, waitFor } from "./board.js";
 import { Engine } from "./engine.js";
@@ -48,4 +48,4 @@ function describeFailure(error: unknown): Failure {
   };
 }
 
-parentPort?.postMessage(work(workerData));
+parentPort?.once("message", (job: Job) => parentPort?.postMessage(work(job)));
