@@ -71,7 +71,8 @@ export function startSelection(count: number, elements: number, zeroBits = 0): S
  * as memory allows. `low` and `high` are magnitudes somewhat below and above what a sample says.
  */
 export function guessSelection(state: SearchingState, low: number, high: number): SearchingState {
-  const lo = bitsOf(low);
+  // Where magnitudes end in zeros, so does the beginning of every bin that any is in.
+  const lo = bitsOf(low) - (bitsOf(low) % 2 ** state.zeroBits);
   const codes = Math.max(0, bitsOf(high) - lo) + 1;
   const shift = Math.max(0, Math.ceil(Math.log2(codes / BINS)));
   return shift < FULL_WINDOW.shift ? { ...state, window: { lo, shift }, guessed: true } : state;

@@ -186,6 +186,16 @@ describe("lowering", () => {
     ]);
   });
 
+  it("has a kernel without a counter for tiles that take all equals of a threshold, or none", () => {
+    const { stages } = low({ theta: largest(a, 3).choose(a, b) });
+    const bulk = stages.at(-1)?.bulk;
+    expect(bulk && text(bulk.output?.node ?? constant(0).node)).toBe(
+      "((<largest#0.floor> less abs(a)) ? a : b)",
+    );
+    expect(bulk?.inputs).toEqual(stages.at(-1)?.kernel?.inputs);
+    expect(low({ theta: a.plus(b) }).stages[0]?.bulk).toBeUndefined();
+  });
+
   it("compares magnitudes as float32 when it computes in float64", () => {
     const lowered = low({ theta: largest(a, 3).choose(1, 0) }, F32_INPUTS, "F64");
     // A float32 input is one already; a product of two is not.

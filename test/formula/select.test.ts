@@ -2,6 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BINS } from "../../src/formula/kernel.js";
 import {
+  floatBefore,
+  guessSelection,
+  lastBin,
   refineSelection,
   remainingInTile,
   startSelection,
@@ -13,9 +16,11 @@ function search(
   values: readonly number[],
   count: number,
   zeroBits = 0,
-): { found: FoundThreshold; passes: number } {
+  guess?: readonly [low: number, high: number],
+): { found: FoundThreshold; passes: number; lastBin?: number } {
   const bits = new Uint32Array(Float32Array.from(values, Math.abs).buffer);
   let state = startSelection(count, values.length, zeroBits);
+  if (guess !== undefined && !state.done) state = guessSelection(state, ...guess);
   let passes = 0;
   while (!state.done) {
     const { lo, shift } = state.window;
@@ -116,5 +121,62 @@ describe("the search for a threshold", () => {
     const state = startSelection(2, 5);
     if (state.done) throw new Error("a search was expected");
     expect(() => refineSelection(state, 0, new Uint32Array(BINS))).toThrow("fewer elements");
+  });
+});
+
+describe("a search that begins with a guess", () => {
+  const values = Array.from({ length: 5000 }, (_, i) => Math.fround(Math.sin(i * 12.9898) * 43.7));
+
+  it("finds the same as one without, right or wrong, and the right guess takes fewer passes", () => {
+    for (const count of [1, 17, 2500, 4999]) {
+      const { found, passes } = search(values, count);
+      const near = found.threshold;
+      expect(search(values, count, 0, [near * 0.999, near * 1.001])).toMatchObject({ found });
+      expect(search(values, count, 0, [near * 0.9999, near * 1.0001]).passes).toBeLessThan(passes);
+      // Too low and too high: one pass is lost.
+      expect(search(values, count, 0, [near * 0.25, near * 0.26])).toEqual({
+        found,
+        passes: passes + 1,
+      });
+      expect(search(values, count, 0, [near * 3, near * 3.1])).toEqual({
+        found,
+        passes: passes + 1,
+      });
+    }
+  });
+
+  it("takes one pass for bfloat16 where the guess is right", () => {
+    const halves = values.map((x) => {
+      const bits = new Uint32Array(Float32Array.of(x).buffer);
+      bits[0] = ((bits[0] ?? 0) >>> 16) << 16;
+      return new Float32Array(bits.buffer)[0] ?? 0;
+    });
+    const { found, passes } = search(halves, 1000, 16);
+    expect(passes).toBe(2);
+    expect(search(halves, 1000, 16, [found.threshold * 0.99, found.threshold * 1.01])).toEqual({
+      found,
+      passes: 1,
+    });
+  });
+
+  it("names the bin of the threshold in the last window, by hand", () => {
+    const start = startSelection(1, 3);
+    if (start.done) throw new Error("a search of one among three is over before it began");
+    // 1 is 0x3f800000; the window of 2¹² codes from there on has one bin per code.
+    const guessed = guessSelection(start, 1, 1 + 2 ** -14);
+    expect(guessed.window).toEqual({ lo: 0x3f800000, shift: 0 });
+    const found = { done: true, threshold: 1 + 5 * 2 ** -23, keepEqual: 1, equal: 1 } as const;
+    expect(lastBin(guessed, found)).toBe(5);
+    expect(
+      lastBin(guessed, { done: true, threshold: Infinity, keepEqual: 0, equal: 0 }),
+    ).toBeUndefined();
+  });
+});
+
+describe("floatBefore", () => {
+  it("is one code less, and below 0 something negative", () => {
+    expect(floatBefore(1)).toBe(1 - 2 ** -24);
+    expect(floatBefore(2 ** -149)).toBe(0);
+    expect(floatBefore(0)).toBeLessThan(0);
   });
 });
