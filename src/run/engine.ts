@@ -255,7 +255,7 @@ export class Engine {
     const { limit, value, atMost } = exceeded;
     throw new NumericError({
       what: limit.what,
-      where: `tensor ${JSON.stringify(scope.tensor.name)}`,
+      where: `tensor ${JSON.stringify(scope.tensor.name)}, of ${this.#origin(scope.action)}`,
       got: String(value),
       expected: `at most ${atMost}`,
       hint: limit.hint,
@@ -487,14 +487,28 @@ export class Engine {
     });
     const element = tile.first + found.index;
     const input = action.inputs.find(({ slot }) => slot === found.refusal.slot);
-    const file = input === undefined ? undefined : at(this.#job.inputs, input.source.file).name;
-    const name = JSON.stringify(input?.source.name ?? tensor.name);
+    const place = `element ${coordinates(element, tensor.shape)}`;
     return new NumericError({
       what: found.refusal.what,
-      where: `${file === undefined ? "" : `${file}, `}tensor ${name}, element ${coordinates(element, tensor.shape)}`,
+      where:
+        input === undefined
+          ? `tensor ${JSON.stringify(tensor.name)}, ${place}, of ${this.#origin(action)}`
+          : `${this.#fileOf(input)}, tensor ${JSON.stringify(input.source.name)}, ${place}`,
       got: found.got,
       hint: found.refusal.hint,
     });
+  }
+
+  #fileOf({ source }: MergeAction["inputs"][number]): string {
+    return at(this.#job.inputs, source.file).name;
+  }
+
+  /** The files that a tensor is merged from, for what is the matter with no single one of them. */
+  #origin({ inputs }: MergeAction): string {
+    const [first = "", ...others] = new Set(inputs.map((input) => this.#fileOf(input)));
+    return others.length === 0
+      ? first
+      : `${first} and ${others.length} other ${others.length === 1 ? "file" : "files"}`;
   }
 }
 

@@ -243,7 +243,7 @@ const WRITTEN: readonly Case[] = [
       b: { ...good().b, fisher: withNumber(tensors(0.125), KERNEL, 6, 0) },
     },
     recipe: `${GRADIENT_MATCHING}parameters: { damping: 0 }\n`,
-    says: [KERNEL, "[1, 2]", "damping"],
+    says: [KERNEL, "[1, 2]", /base\/model\.safetensors and 5 other files/, "damping"],
   },
   {
     title: "more removed than the base holds",
@@ -252,7 +252,7 @@ const WRITTEN: readonly Case[] = [
       "- model: ./a",
       "- model: ./a\n    parameters: { weight: -1 }",
     ),
-    says: [/tensor "(embed|layers|norm)/, "max_capped_share"],
+    says: [/tensor "(embed|layers|norm).*base\/model\.safetensors/, "max_capped_share"],
   },
   {
     title: "a Fisher that does not say its scale",
@@ -320,7 +320,7 @@ const WRITTEN: readonly Case[] = [
     title: "a result beyond the type that is written",
     models: { a: { ...good().a, weights: withNumber(A_WEIGHTS, KERNEL, 5, 70_000) } },
     recipe: `${TASK_ARITHMETIC}out_dtype: float16\n`,
-    says: [KERNEL, "[1, 1]", /F16|float16/],
+    says: [KERNEL, "[1, 1]", /base\/model\.safetensors and 2 other files/, /F16|float16/],
   },
   {
     title: "8-bit weights whose scales lie beside them",
