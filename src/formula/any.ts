@@ -1,4 +1,5 @@
 import type { Accumulator, SinkContext } from "./accumulator.js";
+import { absolute, complement } from "./lanes.js";
 import type { MaskNode, Node, ValueNode } from "./nodes.js";
 import { refusalTerms } from "./refusals.js";
 import { i16x8, i32x4 } from "./vector.js";
@@ -89,7 +90,8 @@ export function any(x: MaskNode, context: SinkContext): Accumulator {
           roots: [node],
           write: () => {
             elements.value(node);
-            f.simd(lanes.abs).constant(lanes.constant(Infinity)).simd(lanes.less);
+            absolute(f, lanes);
+            f.constant(lanes.constant(Infinity)).simd(lanes.less);
           },
         });
       }
@@ -171,7 +173,11 @@ export function any(x: MaskNode, context: SinkContext): Accumulator {
           f.get(someTrue).simd("v128.or").set(someTrue);
         } else {
           write();
-          if (elements.valid !== undefined) f.get(elements.valid).simd("v128.not").simd("v128.or");
+          if (elements.valid !== undefined) {
+            f.get(elements.valid);
+            complement(f);
+            f.simd("v128.or");
+          }
           f.get(allTrue).simd("v128.and").set(allTrue);
         }
       }
@@ -184,8 +190,15 @@ export function any(x: MaskNode, context: SinkContext): Accumulator {
           output,
         );
     },
+    reset: () => {
+      f.constant(i32x4(0)).set(someTrue).constant(i32x4(0xffffffff)).set(allTrue);
+      f.constant(i32x4(1)).set(least);
+      for (const { local } of greatest.values()) f.constant(i32x4(0)).set(local);
+    },
     finish: () => {
-      f.get(someTrue).get(allTrue).simd("v128.not").simd("v128.or");
+      f.get(someTrue).get(allTrue);
+      complement(f);
+      f.simd("v128.or");
       f.get(least).constant(i32x4(1)).simd("i32x4.lt_s").simd("v128.or");
       for (const { local, limit, lanes: width, order } of greatest.values()) {
         f.get(local).constant(limit).simd(`${width}.gt_${order}`).simd("v128.or");

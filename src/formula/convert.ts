@@ -32,7 +32,12 @@ export function decodeFloat16(
   // The exponent of infinities and NaN came out as 2¹⁶ or more; it should have all bits set.
   const x = f.local("v128");
   f.set(x).constant(f32x4(2 ** 16));
-  f.get(x).simd("f32x4.abs").simd("f32x4.le").constant(i32x4(0x7f800000)).simd("v128.and");
+  f.get(x)
+    .constant(i32x4(0x7fffffff))
+    .simd("v128.and")
+    .simd("f32x4.le")
+    .constant(i32x4(0x7f800000))
+    .simd("v128.and");
   f.get(x).simd("v128.or");
 }
 
@@ -48,7 +53,7 @@ export function decodeFloat8E4M3(
   if (finite) return;
   // The one code that is NaN came out as 480; the largest number is 448.
   const x = f.local("v128");
-  f.tee(x).simd("f32x4.abs").constant(f32x4(480)).simd("f32x4.eq");
+  f.tee(x).constant(i32x4(0x7fffffff)).simd("v128.and").constant(f32x4(480)).simd("f32x4.eq");
   f.constant(i32x4(0x7fc00000)).simd("v128.and").get(x).simd("v128.or");
 }
 
@@ -152,7 +157,12 @@ export function roundToGrid(f: FunctionBuilder, lanes: Lanes, grid: Grid, overfl
   const [x, magnitude] = [f.local("v128"), f.local("v128")];
   const [unit, rounded] = [f.local("v128"), f.local("v128")];
   // NaN is the first operand, so it stays.
-  f.tee(x).simd(lanes.abs).constant(lanes.power(grid.high)).simd(lanes.pmin).tee(magnitude);
+  f.tee(x)
+    .constant(lanes.magnitudeMask)
+    .simd("v128.and")
+    .constant(lanes.power(grid.high))
+    .simd(lanes.pmin)
+    .tee(magnitude);
   f.get(magnitude).constant(lanes.exponentMask).simd("v128.and");
   f.constant(lanes.power(grid.low)).simd(lanes.pmax);
   f.constant(lanes.exponentStep(lanes.significant - grid.significant)).simd(lanes.addInteger);

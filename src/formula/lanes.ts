@@ -20,8 +20,6 @@ export interface Lanes {
   readonly pmin: Instruction;
   /** a < b ? b : a, so a where either is NaN. */
   readonly pmax: Instruction;
-  readonly negate: Instruction;
-  readonly abs: Instruction;
   readonly sqrt: Instruction;
   readonly truncate: Instruction;
   readonly less: Instruction;
@@ -39,6 +37,7 @@ export interface Lanes {
   /** A vector of equal numbers. */
   constant(value: number): Uint8Array;
   readonly signMask: Uint8Array;
+  readonly magnitudeMask: Uint8Array;
   readonly exponentMask: Uint8Array;
   /** The bits of 2^exponent. */
   power(exponent: number): Uint8Array;
@@ -59,8 +58,6 @@ export const F32_LANES: Lanes = {
   divide: "f32x4.div",
   pmin: "f32x4.pmin",
   pmax: "f32x4.pmax",
-  negate: "f32x4.neg",
-  abs: "f32x4.abs",
   sqrt: "f32x4.sqrt",
   truncate: "f32x4.trunc",
   less: "f32x4.lt",
@@ -75,6 +72,7 @@ export const F32_LANES: Lanes = {
   laneBits: i32x4(1, 2, 4, 8),
   constant: f32x4,
   signMask: i32x4(0x80000000),
+  magnitudeMask: i32x4(0x7fffffff),
   exponentMask: i32x4(0x7f800000),
   power: (exponent) => f32x4(2 ** exponent),
   exponentStep: (exponent) => i32x4(exponent << 23),
@@ -92,8 +90,6 @@ export const F64_LANES: Lanes = {
   divide: "f64x2.div",
   pmin: "f64x2.pmin",
   pmax: "f64x2.pmax",
-  negate: "f64x2.neg",
-  abs: "f64x2.abs",
   sqrt: "f64x2.sqrt",
   truncate: "f64x2.trunc",
   less: "f64x2.lt",
@@ -108,11 +104,29 @@ export const F64_LANES: Lanes = {
   laneBits: i32x4(1, 0, 2, 0),
   constant: f64x2,
   signMask: i64x2(0x8000000000000000n),
+  magnitudeMask: i64x2(0x7fffffffffffffffn),
   exponentMask: i64x2(0x7ff0000000000000n),
   power: (exponent) => f64x2(2 ** exponent),
   exponentStep: (exponent) => i64x2(BigInt(exponent) << 52n),
   significant: 53,
 };
+
+// The instructions that exist for these make their masks anew each time.
+
+/** Clears the signs of a vector on the stack. */
+export function absolute(f: FunctionBuilder, lanes: Lanes): void {
+  f.constant(lanes.magnitudeMask).simd("v128.and");
+}
+
+/** Changes the signs of a vector on the stack. */
+export function negated(f: FunctionBuilder, lanes: Lanes): void {
+  f.constant(lanes.signMask).simd("v128.xor");
+}
+
+/** Turns a mask on the stack into its opposite. */
+export function complement(f: FunctionBuilder): void {
+  f.constant(i32x4(0xffffffff)).simd("v128.xor");
+}
 
 /**
  * Takes two vectors, leaves the greater (`pmax`) or smaller (`pmin`) of each lane, NaN where either is NaN.
@@ -127,4 +141,13 @@ export function propagatingExtreme(
   f.tee(scratch).simd(lanes[op]);
   // The instruction gives its first operand where either is NaN. All bits set where the second is: a NaN too.
   f.get(scratch).get(scratch).simd(lanes.notEqual).simd("v128.or");
+}
+
+/** Leaves the sum of the lanes' integers, as an i32. */
+export function sumOfIntegers(f: FunctionBuilder, vector: number, width: 4 | 2): void {
+  for (let lane = 0; lane < width; lane++) {
+    // Of 64-bit lanes the low words: no count is that large.
+    f.get(vector).lane("i32x4.extract_lane", (lane * 4) / width);
+    if (lane > 0) f.op("i32.add");
+  }
 }

@@ -1,5 +1,6 @@
 import type { FloatDType } from "../dtypes/dtype.js";
 import type { MaskNode, ValueNode } from "./nodes.js";
+import { uniformTest } from "./uniform.js";
 
 /** A refusal taken apart: it happens where any of these holds. */
 export interface RefusalTerms {
@@ -28,8 +29,11 @@ export function refusalTerms(
   const negative = new Set<ValueNode>();
   const others: { mask: MaskNode; refused: boolean }[] = [];
 
+  const isUniform = uniformTest();
   const visit = (node: MaskNode, refused: boolean): void => {
-    if (node.kind === "not") visit(node.x, !refused);
+    // Decided in float64, as it would be on its own.
+    if (isUniform(node)) others.push({ mask: node, refused });
+    else if (node.kind === "not") visit(node.x, !refused);
     else if (node.kind === "logic" && (node.op === "or") === refused) {
       visit(node.x, refused);
       visit(node.y, refused);
@@ -42,7 +46,13 @@ export function refusalTerms(
   const nan = closure(notFinite, nanOperands);
   const notPositive = new Set<ValueNode>();
   const rest = others.filter(({ mask: node, refused }) => {
-    if (refused || node.kind !== "compare" || node.x.kind !== "constant" || node.x.value !== 0) {
+    if (
+      refused ||
+      isUniform(node) ||
+      node.kind !== "compare" ||
+      node.x.kind !== "constant" ||
+      node.x.value !== 0
+    ) {
       return true;
     }
     if (node.op === "lessOrEqual" && notFinite.has(node.y)) negative.add(node.y);

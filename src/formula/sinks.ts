@@ -1,8 +1,7 @@
 import type { Accumulator, SinkContext } from "./accumulator.js";
 import { any } from "./any.js";
-import type { FunctionBuilder } from "./encoder.js";
 import { BINS, SELECTION_BYTES, type Sink } from "./kernel.js";
-import { propagatingExtreme } from "./lanes.js";
+import { propagatingExtreme, sumOfIntegers } from "./lanes.js";
 import type { MaskNode, ValueNode } from "./nodes.js";
 import { i32x4, SHUFFLE } from "./vector.js";
 
@@ -64,6 +63,9 @@ function sum(x: ValueNode, { f, lanes, elements }: SinkContext): Accumulator {
         add(1);
       }
     },
+    reset: () => {
+      for (const total of totals) f.constant(i32x4(0)).set(total);
+    },
     finish: () => {
       const [first, second] = totals;
       f.get(first).get(second).simd("f64x2.add").tee(first).lane("f64x2.extract_lane", 0);
@@ -92,6 +94,7 @@ function extreme(
       propagatingExtreme(f, lanes, kind === "min" ? "pmin" : "pmax", scratch);
       f.set(found);
     },
+    reset: () => f.constant(identity).set(found),
     finish: () => {
       const extract = lanes.precision === "F32" ? "f32x4.extract_lane" : "f64x2.extract_lane";
       for (let lane = 0; lane < lanes.width; lane++) {
@@ -115,19 +118,12 @@ function count(x: MaskNode, context: SinkContext): Accumulator {
       if (elements.valid !== undefined) f.get(elements.valid).simd("v128.and");
       f.simd(lanes.subtractInteger).set(total);
     },
+    reset: () => f.constant(i32x4(0)).set(total),
     finish: () => {
-      addLanes(f, total, lanes.precision === "F32" ? [0, 1, 2, 3] : [0, 2]);
+      sumOfIntegers(f, total, lanes.width);
+      f.op("f64.convert_i32_u");
     },
   };
-}
-
-/** The sum of 32-bit lanes, as f64. */
-function addLanes(f: FunctionBuilder, total: number, lanes: readonly number[]): void {
-  lanes.forEach((lane, i) => {
-    f.get(total).lane("i32x4.extract_lane", lane);
-    if (i > 0) f.op("i32.add");
-  });
-  f.op("f64.convert_i32_u");
 }
 
 /**
@@ -167,24 +163,30 @@ function histogram(x: ValueNode, context: SinkContext): Accumulator {
       .simd("v128.and");
     f.constant(i32x4(0)).simd("i32x4.eq");
     if (validLanes !== undefined) f.get(validLanes).simd("v128.and");
-    f.tee(inside).simd("v128.any_true");
-    f.if(() => {
+    f.set(inside);
+    f.get(position)
+      .i32(2)
+      .simd("i32x4.shl")
+      .constant(i32x4(4 * (BINS - 1)))
+      .simd("v128.and");
+    f.get(selections).simd("i32x4.splat").simd("i32x4.add").set(position);
+    /** Adds to the bin of each lane. A lane outside adds 0 to whatever bin its last bits name. */
+    const increment = (one: (lane: number) => void): void => {
       for (let lane = 0; lane < 4; lane++) {
-        // A lane outside counts 0 in whatever bin its last bits name.
-        f.get(position)
-          .constant(i32x4(BINS - 1))
-          .simd("v128.and");
-        f.lane("i32x4.extract_lane", lane)
-          .i32(2)
-          .op("i32.shl")
-          .get(selections)
-          .op("i32.add")
-          .tee(bin);
+        f.get(position).lane("i32x4.extract_lane", lane).tee(bin);
         f.get(bin).memory("i32.load", begin + 8);
-        f.get(inside).lane("i32x4.extract_lane", lane).op("i32.sub");
-        f.memory("i32.store", begin + 8);
+        one(lane);
+        f.op("i32.sub").memory("i32.store", begin + 8);
       }
-    });
+    };
+    f.get(inside).simd("i32x4.all_true");
+    f.if(
+      () => increment(() => f.i32(-1)),
+      () => {
+        f.get(inside).simd("v128.any_true");
+        f.if(() => increment((lane) => f.get(inside).lane("i32x4.extract_lane", lane)));
+      },
+    );
   };
 
   const first = f.local("v128");
@@ -211,7 +213,13 @@ function histogram(x: ValueNode, context: SinkContext): Accumulator {
         take(valid);
       }
     },
-    finish: () => addLanes(f, above, [0, 1, 2, 3]),
+    reset: () => {
+      throw new Error("bins cannot be emptied again: they hold what other runs have counted");
+    },
+    finish: () => {
+      sumOfIntegers(f, above, 4);
+      f.op("f64.convert_i32_u");
+    },
   };
 }
 
