@@ -40,12 +40,15 @@ interface Search {
  *
  * Reductions that only the report or the limits want are measured in the last pass, so they cost none of their own.
  *
+ * @param isOne which parameters are known to be exactly 1: the weight that most merges have. Nothing is multiplied by them; the
+ *   lowered formula is then for such numbers only.
  * @throws FormulaError where an input is missing, or where an operation for uniform values meets others.
  */
 export function lower(
   formula: Formula,
   inputs: readonly KernelInput[],
   precision: Precision,
+  isOne: (parameter: string) => boolean = () => false,
 ): Lowered {
   const interner = new Interner();
   const isUniform = uniformTest();
@@ -108,6 +111,8 @@ export function lower(
         const key = keyOf(interner.value(node), "count");
         return measure({ kind: "count", key, x: node.x });
       }
+      case "binary":
+        return withoutOnes(node);
       case "round":
         return !isUniform(node) && fits(node.x, node.dtype, dtypes, precision) ? node.x : node;
       case "input":
@@ -128,6 +133,13 @@ export function lower(
       default:
         return node;
     }
+  };
+
+  /** Exact: also of NaN, infinities and zeros. */
+  const withoutOnes = (node: Extract<ValueNode, { kind: "binary" }>): ValueNode => {
+    const one = (x: ValueNode): boolean => x.kind === "parameter" && isOne(x.name);
+    if (node.op === "multiply") return one(node.y) ? node.x : one(node.x) ? node.y : node;
+    return node.op === "divide" && one(node.y) ? node.x : node;
   };
 
   const measure = (sink: Sink): ValueNode => {

@@ -217,6 +217,14 @@ describe("lowering", () => {
     expect(lowered.stages[0]?.selection?.selections[0]?.zeroBits).toBe(bits);
   });
 
+  it("multiplies by no parameter that is known to be 1", () => {
+    const [v, w] = [parameter("v"), parameter("w")];
+    const of = formula({ theta: a.times(w).plus(w.times(b)).over(w).plus(a.times(v)).minus(w) });
+    expect(outline(lower(of, F32_INPUTS, "F32", (name) => name === "w"))).toEqual([
+      "reads a b; out (((a add b) add (a multiply <v>)) subtract <w>)",
+    ]);
+  });
+
   it("drops roundings that change nothing", () => {
     const bf16: KernelInput[] = [
       { slot: "a", dtype: "BF16" },
