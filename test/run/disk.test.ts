@@ -1,8 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { expectRefusal, gradmerge, temporaryFolder } from "./command.js";
+import { built, expectRefusal, gradmerge, temporaryFolder } from "./command.js";
 import { randomWeights, writeModel } from "./models.js";
 
 const root = temporaryFolder();
@@ -46,7 +47,7 @@ describe.skipIf(!mounted)(
       expect(readdirSync(small)).toEqual(["other"]);
     });
 
-    test("fills up while the merge runs: a clear error, and nothing half-written is left", async () => {
+    test("too small for the files beside them: a clear error, and nothing half-written is left", async () => {
       // Room for the weights, not for the 9 MB beside them.
       writeFileSync(join(small, "other"), Buffer.alloc(1e6));
       const out = join(small, "out");
@@ -55,10 +56,43 @@ describe.skipIf(!mounted)(
       expect(readdirSync(small)).toEqual(["other"]);
     });
 
+    test("is filled by others while the weights are written: the same, or the merge was faster", async () => {
+      writeFileSync(join(root, "base/notes.txt"), "");
+      const out = join(small, "out");
+      let full = 0;
+      for (let round = 0; round < 10 && full === 0; round++) {
+        writeFileSync(join(small, "other"), "");
+        const merge = gradmerge(["merge", "recipe.yaml", out, "--workers", "1"], { cwd: root });
+        const weights = join(`${out}.partial`, "model.safetensors");
+        const deadline = performance.now() + 10_000;
+        while (!existsSync(weights) && performance.now() < deadline) await setTimeout(1);
+        try {
+          writeFileSync(join(small, "other"), Buffer.alloc(20e6));
+        } catch {
+          // As much as there was room for.
+        }
+        const outcome = await merge;
+        if (outcome.status === 0) {
+          rmSync(out, { recursive: true });
+          continue;
+        }
+        full++;
+        expectRefusal(outcome, out, [/the disk is full/, /small/]);
+        expect(readdirSync(small)).toEqual(["other"]);
+      }
+      expect(full).toBe(1);
+    });
+
+    test("a file that may not grow as large as the output: a clear error, and nothing is left", async () => {
+      const out = join(root, "limited");
+      const script = `ulimit -f 2000; exec "$0" "$@"`;
+      const command = [process.execPath, built("cli/main.js"), "merge", "recipe.yaml", out];
+      const outcome = spawnSync("sh", ["-c", script, ...command], { cwd: root, encoding: "utf8" });
+      expectRefusal(outcome, out, [/cannot be written/, /EFBIG/]);
+    });
+
     test("with room enough it merges", async () => {
       writeFileSync(join(small, "other"), "");
-      const base = join(root, "base/notes.txt");
-      writeFileSync(base, "");
       const { status } = await gradmerge(["merge", "recipe.yaml", join(small, "out")], {
         cwd: root,
       });
