@@ -17,8 +17,6 @@ export interface Accumulator {
   part(part: number): void;
   /** When the output of a step is encoded, where that has 16 bits. The codes are in a local. */
   output?(encoded: number, validCodes: number | undefined): void;
-  /** Back to the beginning, for a run that starts again. */
-  reset(): void;
   /** Leaves the number on the stack, as f64. */
   finish(): void;
 }

@@ -190,11 +190,6 @@ export function any(x: MaskNode, context: SinkContext): Accumulator {
           output,
         );
     },
-    reset: () => {
-      f.constant(i32x4(0)).set(someTrue).constant(i32x4(0xffffffff)).set(allTrue);
-      f.constant(i32x4(1)).set(least);
-      for (const { local } of greatest.values()) f.constant(i32x4(0)).set(local);
-    },
     finish: () => {
       f.get(someTrue).get(allTrue);
       complement(f);

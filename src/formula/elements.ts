@@ -26,16 +26,6 @@ export interface BoundInput {
   readonly finite: boolean;
 }
 
-/** The locals of a mask `first`. */
-export interface Counter {
-  /** How many elements are still to be taken. */
-  readonly left: number;
-  /** A mask: all lanes, if there were any to be taken at the beginning. */
-  readonly some: number;
-  /** How many elements there were, lane by lane, when it was assumed that all can be taken. */
-  readonly seen: number;
-}
-
 export interface ElementContext {
   readonly f: FunctionBuilder;
   readonly lanes: Lanes;
@@ -45,7 +35,8 @@ export interface ElementContext {
   readonly uniform: (node: Node) => void;
   /** How often a node is wanted in a step; what is wanted more than once is kept. */
   readonly uses: (node: Node) => number;
-  readonly counter: (node: MaskNode) => Counter;
+  /** The local of a counter for `first`: how many are still to be taken. */
+  readonly remaining: (node: MaskNode) => number;
   /** What rounding to bfloat16 must do about NaN. */
   readonly nan: "any" | "impossible";
 }
@@ -62,12 +53,6 @@ export class Elements {
   #part = 0;
   #offset = 0;
   #valid: number | undefined;
-
-  /**
-   * Whether it is assumed that every `first` takes all of its elements, or none because its limit is 0, and counted how many there
-   * were. So it is in most tiles; in the others, the run starts again without the assumption.
-   */
-  allAreTaken = false;
 
   constructor(context: ElementContext) {
     this.#context = context;
@@ -251,17 +236,12 @@ export class Elements {
 
   /** The first true lanes, until as many were taken as may be. Rarely anything is true, or everything is over: then it costs one test. */
   #first(node: Extract<MaskNode, { kind: "first" }>): void {
-    const { f, lanes, counter } = this.#context;
-    const { left, some, seen } = counter(node);
+    const { f, lanes, remaining } = this.#context;
+    const left = remaining(node);
     const [x, result] = [f.local("v128"), f.local("v128")];
     const [bits, kept] = [f.local("i32"), f.local("i32")];
     this.mask(node.x);
     if (this.#valid !== undefined) f.get(this.#valid).simd("v128.and");
-    if (this.allAreTaken) {
-      f.set(x).get(seen).get(x).simd(lanes.subtractInteger).set(seen);
-      f.get(x).get(some).simd("v128.and");
-      return;
-    }
     f.set(x).constant(lanes.constant(0)).set(result);
     f.get(x).simd("v128.any_true").get(left).i32(0).op("i32.ne").op("i32.and");
     f.if(() => {

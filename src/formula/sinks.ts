@@ -63,9 +63,6 @@ function sum(x: ValueNode, { f, lanes, elements }: SinkContext): Accumulator {
         add(1);
       }
     },
-    reset: () => {
-      for (const total of totals) f.constant(i32x4(0)).set(total);
-    },
     finish: () => {
       const [first, second] = totals;
       f.get(first).get(second).simd("f64x2.add").tee(first).lane("f64x2.extract_lane", 0);
@@ -94,7 +91,6 @@ function extreme(
       propagatingExtreme(f, lanes, kind === "min" ? "pmin" : "pmax", scratch);
       f.set(found);
     },
-    reset: () => f.constant(identity).set(found),
     finish: () => {
       const extract = lanes.precision === "F32" ? "f32x4.extract_lane" : "f64x2.extract_lane";
       for (let lane = 0; lane < lanes.width; lane++) {
@@ -118,7 +114,6 @@ function count(x: MaskNode, context: SinkContext): Accumulator {
       if (elements.valid !== undefined) f.get(elements.valid).simd("v128.and");
       f.simd(lanes.subtractInteger).set(total);
     },
-    reset: () => f.constant(i32x4(0)).set(total),
     finish: () => {
       sumOfIntegers(f, total, lanes.width);
       f.op("f64.convert_i32_u");
@@ -212,9 +207,6 @@ function histogram(x: ValueNode, context: SinkContext): Accumulator {
         f.get(valid).get(elements.valid).shuffle(EVEN_WORDS).set(valid);
         take(valid);
       }
-    },
-    reset: () => {
-      throw new Error("bins cannot be emptied again: they hold what other runs have counted");
     },
     finish: () => {
       sumOfIntegers(f, above, 4);

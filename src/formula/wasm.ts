@@ -7,12 +7,12 @@ import {
   FLOAT16,
   roundToGrid,
 } from "./convert.js";
-import { countUses, Elements, type BoundInput, type Counter } from "./elements.js";
+import { countUses, Elements, type BoundInput } from "./elements.js";
 import { encodeModule, FunctionBuilder } from "./encoder.js";
 import { reachable } from "./graph.js";
 import { Interner } from "./intern.js";
 import type { Kernel, KernelSpec, RunKernel, Sink } from "./kernel.js";
-import { F32_LANES, F64_LANES, sumOfIntegers, type Lanes } from "./lanes.js";
+import { F32_LANES, F64_LANES, type Lanes } from "./lanes.js";
 import { isMaskNode, type MaskNode, type Node, type ValueNode } from "./nodes.js";
 import { refusalTerms } from "./refusals.js";
 import type { Accumulator } from "./accumulator.js";
@@ -95,10 +95,7 @@ class Compiler {
   readonly #uniformLocals = new Map<Node, number>();
   /** By the width of elements: locals with the bytes that lie behind. */
   readonly #done = new Map<number, number>();
-  readonly #counters = new Map<MaskNode, Counter>();
-  readonly #nodes: ReadonlySet<Node>;
-  /** The local with the number of elements that lie ahead. */
-  readonly #rest: number;
+  readonly #counters = new Map<MaskNode, number>();
   readonly #accumulators: readonly Accumulator[];
   readonly #elements: Elements;
   /** An output that is not finite is refused. */
@@ -141,11 +138,11 @@ class Compiler {
     });
     // A NaN that arises from finite numbers is the processor's own, with a fraction of 100…, and no bfloat16 has more than seven bits of
     // it; but `min` and `max` set all bits, and so may inputs.
-    this.#nodes = reachable([
+    const nodes = reachable([
       ...(spec.output === undefined ? [] : [spec.output.node]),
       ...spec.sinks.map((sink) => sink.x),
     ]);
-    const extremes = [...this.#nodes].some(
+    const extremes = [...nodes].some(
       (node) => node.kind === "binary" && (node.op === "min" || node.op === "max"),
     );
     const harmless = spec.inputs.every(
@@ -173,7 +170,7 @@ class Compiler {
       isUniform: this.#isUniform,
       uniform: (node) => this.#uniform(node),
       uses: (node) => uses.get(node) ?? 0,
-      counter: (node) => this.#counter(node),
+      remaining: (node) => this.#counter(node),
       nan: this.#nan,
     });
     let selection = 0;
@@ -200,53 +197,29 @@ class Compiler {
     this.#signs = [f.local("v128"), f.local("v128")];
     this.#validParts = Array.from({ length: this.#lanes.parts }, () => f.local("v128"));
     this.#validCodes = f.local("v128");
-    this.#rest = f.local("i32");
   }
 
   compile(): { wasm: Uint8Array<ArrayBuffer>; uniforms: readonly ValueNode[] } {
     const f = this.#f;
-    const hasFirst = [...this.#nodes].some(({ kind }) => kind === "first");
-    // Bins that were counted once cannot be taken back.
-    const canStartAgain = this.#spec.sinks.every(({ kind }) => kind !== "histogram");
-    if (hasFirst && canStartAgain) {
-      this.#elements.allAreTaken = true;
-      this.#loop();
-      f.i32(0);
-      for (const { left, seen } of this.#counters.values()) {
-        sumOfIntegers(f, seen, this.#lanes.width);
-        f.get(left).op("i32.gt_u").get(left).i32(0).op("i32.ne").op("i32.and").op("i32.or");
-      }
-      f.if(() => {
-        for (const done of this.#done.values()) f.i32(0).set(done);
-        for (const accumulator of this.#accumulators) accumulator.reset();
-        this.#elements.allAreTaken = false;
-        this.#loop();
-      });
-    } else this.#loop();
+    const { count } = PARAMETER;
+    f.while(
+      () => f.get(count).i32(STEP).op("i32.ge_u"),
+      () => {
+        this.#step(0, false);
+        this.#advance(STEP);
+        f.get(count).i32(STEP).op("i32.sub").set(count);
+      },
+    );
+    f.get(count).if(() => {
+      this.#limit();
+      this.#step(0, true);
+    });
     this.#accumulators.forEach((accumulator, i) => {
       f.get(PARAMETER.sinks);
       accumulator.finish();
       f.memory("f64.store", 8 * i);
     });
     return { wasm: encodeModule("run", f), uniforms: this.#uniforms };
-  }
-
-  #loop(): void {
-    const f = this.#f;
-    const rest = this.#rest;
-    f.get(PARAMETER.count).set(rest);
-    f.while(
-      () => f.get(rest).i32(STEP).op("i32.ge_u"),
-      () => {
-        this.#step(0, false);
-        this.#advance(STEP);
-        f.get(rest).i32(STEP).op("i32.sub").set(rest);
-      },
-    );
-    f.get(rest).if(() => {
-      this.#limit();
-      this.#step(0, true);
-    });
   }
 
   /** Eight elements, `offset` elements from where the loop is. */
@@ -417,15 +390,15 @@ class Compiler {
   /** The masks of the elements that exist in the last step. */
   #limit(): void {
     const f = this.#f;
-    const rest = this.#rest;
+    const { count } = PARAMETER;
     const indices = Uint16Array.from({ length: STEP }, (_, i) => i);
-    f.get(rest).simd("i16x8.splat").constant(new Uint8Array(indices.buffer));
+    f.get(count).simd("i16x8.splat").constant(new Uint8Array(indices.buffer));
     f.simd("i16x8.gt_s").set(this.#validCodes);
     const perPart = STEP / this.#lanes.parts;
     this.#validParts.forEach((local, part) => {
       const first = part * perPart;
       const lanes = Array.from({ length: 4 }, (_, i) => first + Math.floor((i * perPart) / 4));
-      f.get(rest)
+      f.get(count)
         .simd("i32x4.splat")
         .constant(new Uint8Array(Uint32Array.from(lanes).buffer));
       f.simd("i32x4.gt_s").set(local);
@@ -469,22 +442,21 @@ class Compiler {
     return known >= 0 ? known : this.#uniforms.push(unique) - 1;
   }
 
-  #counter(node: MaskNode): Counter {
+  #counter(node: MaskNode): number {
     if (node.kind !== "first") throw new FormulaError({ what: `${node.kind} counts nothing` });
-    let counter = this.#counters.get(node);
-    if (counter === undefined) {
+    let local = this.#counters.get(node);
+    if (local === undefined) {
       const f = this.#f;
-      const [left, some, seen] = [f.local("i32"), f.local("v128"), f.local("v128")] as const;
+      const made = f.local("i32");
       f.before(() => {
         const { scalar, precision } = this.#lanes;
         const offset = (precision === "F32" ? 4 : 8) * this.#scalar(node.limit);
-        f.get(PARAMETER.scalars).memory(`${scalar}.load`, offset).truncateToU32(scalar).set(left);
-        f.i32(0).get(left).i32(0).op("i32.ne").op("i32.sub").simd("i32x4.splat").set(some);
+        f.get(PARAMETER.scalars).memory(`${scalar}.load`, offset).truncateToU32(scalar).set(made);
       });
-      counter = { left, some, seen };
-      this.#counters.set(node, counter);
+      this.#counters.set(node, made);
+      local = made;
     }
-    return counter;
+    return local;
   }
 
   #part(part: number): number {
