@@ -3,13 +3,14 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const TIME = "/usr/bin/time";
 const POLL_MILLISECONDS = 10;
 
 /**
- * Wall seconds and peak resident memory (MB) of a command, from its start to its end.
+ * Wall seconds and peak resident memory (MB) of a command, from its start to its end; `others`: processors that worked for somebody else.
  * The peak is what the kernel counted for it and its children's maximum, where GNU time is there to ask; else it is polled.
  */
 export async function measure(command, args, { cwd, env } = {}) {
@@ -19,6 +20,7 @@ export async function measure(command, args, { cwd, env } = {}) {
   const argv = timed
     ? [TIME, "-f", "%M %U %S", "-o", report, command, ...args]
     : [command, ...args];
+  const busy = busySeconds();
   const started = process.hrtime.bigint();
   const child = spawn(argv[0], argv.slice(1), {
     cwd,
@@ -37,6 +39,7 @@ export async function measure(command, args, { cwd, env } = {}) {
   );
   clearInterval(timer);
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  const worked = busySeconds() - busy;
   let user = NaN;
   let system = NaN;
   if (timed && status === 0) {
@@ -47,7 +50,29 @@ export async function measure(command, args, { cwd, env } = {}) {
   rmSync(folder, { recursive: true });
   if (status !== 0)
     throw new Error(`${[command, ...args].join(" ")}: exit status ${status}\n${text.slice(-4000)}`);
-  return { seconds, peak, user, system };
+  return { seconds, peak, user, system, others: (worked - user - system) / seconds };
+}
+
+/** Seconds that all processors together have worked since the machine started; undefined where it does not say. */
+function busySeconds() {
+  try {
+    const [, ...ticks] = readFileSync("/proc/stat", "utf8").split("\n", 1)[0].split(/ +/);
+    const [user, nice, system, , , irq, softirq, steal] = ticks.map(Number);
+    return (user + nice + system + irq + softirq + steal) / 100;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Waits until the processors have little to do, at most so many seconds. */
+export async function untilQuiet(seconds) {
+  const deadline = performance.now() + 1000 * seconds;
+  for (;;) {
+    const before = busySeconds();
+    await setTimeout(300);
+    if (before === undefined || busySeconds() - before < 0.06) return;
+    if (performance.now() > deadline) return;
+  }
 }
 
 /** VmHWM of a process in MB. */
