@@ -150,13 +150,11 @@ export class Elements {
 
   #extreme(op: "pmin" | "pmax", x: ValueNode, y: ValueNode): void {
     const { f, lanes } = this.#context;
-    const neverNaN = (node: ValueNode): boolean =>
-      node.kind === "constant" && !Number.isNaN(node.value);
     // `pmin` and `pmax` give the first operand where either is NaN.
-    const [first, second] = neverNaN(x) ? [y, x] : [x, y];
+    const [first, second] = isNumber(x) ? [y, x] : [x, y];
     this.value(first);
     this.value(second);
-    if (neverNaN(second)) f.simd(lanes[op]);
+    if (isNumber(second)) f.simd(lanes[op]);
     else propagatingExtreme(f, lanes, op, f.local("v128"));
   }
 
@@ -318,6 +316,21 @@ export class Elements {
     else if (dtype === "F8_E4M3") decodeFloat8E4M3(f, raw, half, finite);
     else decodeFloat16(f, raw, half, finite);
   }
+}
+
+/** A constant that is not NaN: it needs no care in `min` and `max`. */
+function isNumber(node: ValueNode): boolean {
+  return node.kind === "constant" && !Number.isNaN(node.value);
+}
+
+/** Whether computing the node may give a NaN with all bits set. */
+export function makesNaN(node: Node): boolean {
+  return (
+    node.kind === "binary" &&
+    (node.op === "min" || node.op === "max") &&
+    !isNumber(node.x) &&
+    !isNumber(node.y)
+  );
 }
 
 /** How often each node is wanted, in a step, from the roots. Uniform nodes do not count: they are there from the start. */

@@ -7,7 +7,7 @@ import {
   FLOAT16,
   roundToGrid,
 } from "./convert.js";
-import { countUses, Elements, type BoundInput } from "./elements.js";
+import { countUses, Elements, makesNaN, type BoundInput } from "./elements.js";
 import { encodeModule, FunctionBuilder } from "./encoder.js";
 import { reachable } from "./graph.js";
 import { Interner } from "./intern.js";
@@ -142,13 +142,10 @@ class Compiler {
       ...(spec.output === undefined ? [] : [spec.output.node]),
       ...spec.sinks.map((sink) => sink.x),
     ]);
-    const extremes = [...nodes].some(
-      (node) => node.kind === "binary" && (node.op === "min" || node.op === "max"),
-    );
     const harmless = spec.inputs.every(
       ({ slot, dtype }) => dtype === "BF16" || finiteSlots.has(slot),
     );
-    this.#nan = harmless && !extremes ? "impossible" : "any";
+    this.#nan = harmless && ![...nodes].some(makesNaN) ? "impossible" : "any";
 
     const { output } = spec;
     this.#finiteOutput = output !== undefined && refused.has(output.node);
