@@ -226,7 +226,7 @@ class Monitor {
   readonly #timer: NodeJS.Timeout;
   readonly #syncing: Promise<void>;
   readonly #journalMilliseconds: number;
-  #running = true;
+  readonly #ended = new AbortController();
   #failure: unknown;
   #journalled: number;
   #lastJournal = performance.now();
@@ -268,7 +268,7 @@ class Monitor {
 
   /** To be called when the workers have ended. */
   async stop(): Promise<void> {
-    this.#running = false;
+    this.#ended.abort();
     clearInterval(this.#timer);
     await this.#syncing;
   }
@@ -288,9 +288,12 @@ class Monitor {
   /** Nobody waits for this while the workers work, so an error ends the run. */
   async #keepSyncing(): Promise<void> {
     const pause = Math.min(SYNC_MILLISECONDS, this.#journalMilliseconds);
+    const { signal } = this.#ended;
     try {
-      while (this.#running) {
-        await setTimeout(pause);
+      for (;;) {
+        // Cut short at the end, when whoever waits for the disk does so himself.
+        await setTimeout(pause, undefined, { signal }).catch(() => {});
+        if (signal.aborted) return;
         const complete = this.complete();
         await this.#output.sync();
         if (performance.now() - this.#lastJournal >= this.#journalMilliseconds)
