@@ -43,12 +43,12 @@ async function mergeCommand(recipeFile: string, out: string, flags: Flags): Prom
       pool = new (await import("../run/pool.js")).WorkerPool(flags.workers);
     // One after another: Node 20 loses track where imports that share modules run side by side.
     const { loadRecipe, methodOf, planRecipe } = await import("../run/merge.js");
-    const { runPlan } = await import("../run/run.js");
+    const { runPlanOn } = await import("../run/run.js");
     const { parseSize } = await import("../checkpoint/size.js");
     const shardBytes = flags.shardSize === undefined ? undefined : parseSize(flags.shardSize);
     const recipe = loadRecipe(recipeFile);
     const plan = await planRecipe(recipe, { shardBytes });
-    if (flags.dryRun === true) {
+    if (pool === undefined) {
       if (flags.json === true) print({ event: "plan", plan });
       else {
         const { describePlan } = await import("../report/plan.js");
@@ -62,8 +62,7 @@ async function mergeCommand(recipeFile: string, out: string, flags: Flags): Prom
     const interrupt = (): void => controller.abort();
     process.once("SIGINT", interrupt);
     process.once("SIGTERM", interrupt);
-    const result = await runPlan(plan, methodOf(recipe), out, {
-      pool,
+    const result = await runPlanOn(pool, plan, methodOf(recipe), out, {
       resume: flags.resume,
       signal: controller.signal,
       onEvent: flags.json === true ? print : showProgress(process.stderr),

@@ -82,27 +82,21 @@ export const ties = defineMethod({
       return { weight, weighted: round(kept.times(weight)) };
     });
 
-    // Elect a sign.
-    const positive = round(total(votes.map((vote) => vote.weighted))).atLeast(0);
-    const ballots = votes.map(({ weight, weighted }) => {
-      const forPlus = weighted.greaterThan(0);
-      const forMinus = weighted.lessThan(0);
-      const agrees = positive.and(forPlus).or(positive.not().and(forMinus));
-      return {
-        weight,
-        weighted,
-        agrees,
-        opposes: positive.and(forMinus).or(positive.not().and(forPlus)),
-      };
-    });
+    // Elect a sign, and turn every vote so that those that agree with it are positive.
+    const sign = round(total(votes.map((vote) => vote.weighted)))
+      .atLeast(0)
+      .choose(1, -1);
+    const ballots = votes.map(({ weight, weighted }) => ({ weight, turned: weighted.times(sign) }));
 
     // Merge what agrees.
-    const agreed = round(total(ballots.map((vote) => vote.agrees.choose(vote.weighted, 0))));
-    const support = round(total(ballots.map((vote) => vote.agrees.choose(vote.weight, 0))));
+    const agreed = round(total(ballots.map(({ turned }) => turned.max(0)))).times(sign);
+    const support = round(
+      total(ballots.map(({ weight, turned }) => turned.greaterThan(0).choose(weight, 0))),
+    );
     const divisor = support.equals(0).choose(1, support);
     return {
       theta: addToBase(base.theta, agreed, normalize ? divisor : undefined, lambda, context),
-      report: { conflicting: count(anyOf(ballots.map((vote) => vote.opposes))) },
+      report: { conflicting: count(anyOf(ballots.map(({ turned }) => turned.lessThan(0)))) },
     };
   },
   example: {

@@ -27,7 +27,7 @@ import { bindKernel } from "../formula/wasm.js";
 import type { MergeAction, PlannedTensor, TensorSource } from "../plan/plan.js";
 import type { Board } from "./board.js";
 import type { Job } from "./job.js";
-import type { Pass, Program } from "./program.js";
+import { numberOf, type Pass, type Program } from "./program.js";
 import { ALL, sinksOf, type Step } from "./schedule.js";
 import { SAMPLE_CHUNKS, SAMPLE_ELEMENTS, SAMPLE_SHARE, Searches, TILE_CODES } from "./search.js";
 
@@ -553,18 +553,6 @@ function equalPass(program: Program, stage: number): number {
 
 function equalsOf(state: SelectionState): number {
   return state.done ? state.equal : 0;
-}
-
-/** The number behind a parameter of a formula: `models[2].weight`, `models[2].scale`, `damping`. */
-function numberOf(action: MergeAction, name: string): number | undefined {
-  const scale = action.scales[name];
-  if (scale !== undefined) return scale;
-  const [, index, own] = /^models\[(\d+)\]\.(.+)$/.exec(name) ?? [];
-  const value =
-    index === undefined || own === undefined
-      ? action.numbers.global[name]
-      : action.numbers.models[Number(index)]?.[own];
-  return typeof value === "number" ? value : undefined;
 }
 
 /** A flat index as coordinates: [3, 17]. */

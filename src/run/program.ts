@@ -116,11 +116,24 @@ function castFormula(dtype: OutputDType): Formula {
   };
 }
 
+/** The number behind a parameter of a formula: `models[2].weight`, `models[2].scale`, `damping`. */
+export function numberOf(action: MergeAction, name: string): number | undefined {
+  const scale = action.scales[name];
+  if (scale !== undefined) return scale;
+  const [, index, own] = /^models\[(\d+)\]\.(.+)$/.exec(name) ?? [];
+  const value =
+    index === undefined || own === undefined
+      ? action.numbers.global[name]
+      : action.numbers.models[Number(index)]?.[own];
+  return typeof value === "number" ? value : undefined;
+}
+
 function compileProgram(formula: Formula, action: MergeAction): Program {
   const lowered = lower(
     formula,
     action.inputs.map(({ slot, dtype }) => ({ slot, dtype })),
     precisionOf(action.working),
+    (parameter) => numberOf(action, parameter) === 1,
   );
   const kernels: Kernel[] = [];
   const indexOf = (spec: KernelSpec): number => {

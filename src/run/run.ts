@@ -20,8 +20,6 @@ import { schedule, type Schedule } from "./schedule.js";
 export interface RunOptions {
   /** Threads; by default as many as there are processors, at most 4. */
   readonly workers?: number | undefined;
-  /** Threads that were started before, in place of `workers`; the run ends them. */
-  readonly pool?: WorkerPool | undefined;
   /** Continue an interrupted merge of the same plan; a finished one is left as it is. */
   readonly resume?: boolean | undefined;
   readonly onEvent?: ((event: MergeEvent) => void) | undefined;
@@ -48,15 +46,26 @@ export async function runPlan(
   target: string,
   options: RunOptions = {},
 ): Promise<MergeResult> {
+  return runPlanOn(new WorkerPool(options.workers), plan, method, target, options);
+}
+
+/** The same with threads that were started before, which end with the run. */
+export async function runPlanOn(
+  pool: WorkerPool,
+  plan: Plan,
+  method: Method,
+  target: string,
+  options: RunOptions = {},
+): Promise<MergeResult> {
   const started = performance.now();
   const tell = options.onEvent ?? (() => {});
   if (options.resume === true && isFinished(plan, target)) {
     const result = summarize(plan, target, {}, started, true);
+    pool.close();
     tell({ event: "done", ...result });
     return result;
   }
 
-  const pool = options.pool ?? new WorkerPool(options.workers);
   const inputs = openInputs(plan, pool);
   try {
     const output = Output.open(plan, target, options.resume ?? false);
