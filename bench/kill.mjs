@@ -48,7 +48,7 @@ for (const method of given.methods.split(",")) {
   rmSync(out, { recursive: true });
 
   const share = Math.ceil(Number(given.kills) / given.methods.split(",").length);
-  for (let kill = 0; kill < share; kill++) {
+  for (const before = counts.killed; counts.killed - before < share;) {
     // A life of several kills now and then; the command itself, or with a journal that is kept all the time.
     do {
       const args =
