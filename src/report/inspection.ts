@@ -1,3 +1,4 @@
+import { grouped } from "../run/card.js";
 import type { CheckpointComparison, Difference, TensorComparison } from "./compare.js";
 import type { CheckpointSummary } from "./inspect.js";
 import { formatTable } from "./table.js";
@@ -13,7 +14,7 @@ export function describeCheckpoint(summary: CheckpointSummary, width?: number): 
     ["format", `${format}, ${files.length} ${files.length === 1 ? "file" : "files"}`],
     [
       "tensors",
-      `${totals.tensors}, ${count(totals.elements)} elements, ${formatBytes(totals.bytes)}`,
+      `${totals.tensors}, ${grouped(totals.elements)} elements, ${formatBytes(totals.bytes)}`,
     ],
     ["types", types.join(", ") || "none"],
     ["fingerprint", shortFingerprint(summary.fingerprint)],
@@ -21,7 +22,10 @@ export function describeCheckpoint(summary: CheckpointSummary, width?: number): 
   if (fisher !== undefined) {
     const draws = fisher.draws === undefined ? "" : `, ${fisher.draws} per example`;
     facts.push(
-      ["Fisher", `mean over ${count(fisher.examples)} examples; N = ${count(fisher.trainSize)}`],
+      [
+        "Fisher",
+        `mean over ${grouped(fisher.examples)} examples; N = ${grouped(fisher.trainSize)}`,
+      ],
       ["", `${fisher.estimator}, labels ${fisher.labels}${draws}, loss ${fisher.loss}`],
     );
     if (fisher.model !== undefined) facts.push(["", `of ${fisher.model}`]);
@@ -83,10 +87,10 @@ export function describeComparison(comparison: CheckpointComparison, width?: num
   else {
     const share = totals.elements === 0 ? 0 : (100 * totals.differing) / totals.elements;
     const notFinite =
-      totals.notFinite > 0 ? `  ${count(totals.notFinite)} elements are not finite.\n` : "";
+      totals.notFinite > 0 ? `  ${grouped(totals.notFinite)} elements are not finite.\n` : "";
     parts.push(
       `${totals.identical} tensors identical, ${totals.different} different.\n` +
-        `  ${count(totals.differing)} of ${count(totals.elements)} elements differ (${share.toPrecision(3)}%), by at most ${figure(totals.maxAbs)};\n` +
+        `  ${grouped(totals.differing)} of ${grouped(totals.elements)} elements differ (${share.toPrecision(3)}%), by at most ${figure(totals.maxAbs)};\n` +
         `  ‖a−b‖/‖a‖ = ${figure(totals.relativeNorm)}, cosine ${cosine(totals)}.\n${notFinite}`,
     );
   }
@@ -100,7 +104,7 @@ function comparisonRow({ name, shapes, dtypes, difference }: TensorComparison): 
     const [x, y] = shapes.map(formatShape);
     return [name, type, x === y ? "not comparable" : `${x} / ${y}`, "", "", ""];
   }
-  const differing = count(difference.differing);
+  const differing = grouped(difference.differing);
   if (difference.differing === 0) return [name, type, "0", "0", "1", "0"];
   return [
     name,
@@ -109,7 +113,7 @@ function comparisonRow({ name, shapes, dtypes, difference }: TensorComparison): 
     figure(difference.relativeNorm),
     cosine(difference),
     difference.notFinite > 0
-      ? `${differing}, ${count(difference.notFinite)} not finite`
+      ? `${differing}, ${grouped(difference.notFinite)} not finite`
       : differing,
   ];
 }
@@ -122,7 +126,6 @@ function formatShape(shape: readonly number[]): string {
   return shape.length === 0 ? "scalar" : shape.join("×");
 }
 
-const count = (n: number): string => n.toLocaleString("en");
 /** Three digits that can be read at a glance. */
 const figure = (x: number): string => (x === 0 ? "0" : x.toPrecision(3));
 /** The digits of a cosine near 1 are all nines; more of them tell more. */

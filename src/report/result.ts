@@ -1,3 +1,4 @@
+import { grouped } from "../run/card.js";
 import type { MergeResult } from "../run/events.js";
 import { formatBytes, formatSeconds } from "./units.js";
 
@@ -10,7 +11,7 @@ export function describeResult(result: MergeResult): string {
     `${output}: ${tensors.merged} tensors merged${tensors.carried > 0 ? `, ${tensors.carried} carried over` : ""}; ${formatBytes(bytes)} in ${files.length} ${files.length === 1 ? "file" : "files"}, ${formatSeconds(seconds)}`,
     ...Object.entries(report).map(
       ([name, value]) =>
-        `  ${name}: ${value.toLocaleString("en")} of ${elements.toLocaleString("en")} coordinates${elements > 0 ? ` (${((100 * value) / elements).toPrecision(2)}%)` : ""}`,
+        `  ${name}: ${grouped(value)} of ${grouped(elements)} coordinates${elements > 0 ? ` (${((100 * value) / elements).toPrecision(2)}%)` : ""}`,
     ),
   ];
   return `${lines.join("\n")}\n`;

@@ -61,10 +61,10 @@ export function modelCard(
         `| ${role} | ${name.replaceAll("|", "\\|")} | ${fisher?.scale ?? "–"} | \`${weights.slice(0, 31)}…\` |`,
     ),
     "",
-    `${result.tensors.merged} tensors (${result.elements.toLocaleString("en")} elements) were merged; ${result.tensors.carried} were carried over from ${base?.name ?? names[0] ?? "the first model"}.`,
+    `${result.tensors.merged} tensors (${grouped(result.elements)} elements) were merged; ${result.tensors.carried} were carried over from ${base?.name ?? names[0] ?? "the first model"}.`,
     ...Object.entries(report).map(
       ([name, value]) =>
-        `${name}: ${value.toLocaleString("en")} of ${result.elements.toLocaleString("en")} coordinates (${percent(value / result.elements)}).`,
+        `${name}: ${grouped(value)} of ${grouped(result.elements)} coordinates (${percent(value / result.elements)}).`,
     ),
     "",
     "## Recipe",
@@ -77,6 +77,11 @@ export function modelCard(
     "",
   ];
   return lines.join("\n");
+}
+
+/** 1234567 → "1,234,567". (Intl does the same, but takes 20 ms to load.) */
+export function grouped(whole: number): string {
+  return String(whole).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
 
 export function percent(share: number): string {

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   closeSync,
   existsSync,
   fdatasync,
@@ -141,6 +142,8 @@ export class Output {
         // One that an interrupted run has copied may be write-protected, as its original is.
         rmSync(path, { force: true });
         await copyFile(from, path);
+        // The merge is the user's own, whatever its base was.
+        chmodSync(path, 0o644);
         syncFile(path);
       } catch (error) {
         throw writeError(path, error);
