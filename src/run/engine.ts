@@ -84,16 +84,14 @@ export class Engine {
       this.#write(tensor, tile);
       return;
     }
-    const program = at(this.#job.programs.programs, this.#job.programs.byTensor[step.tensor] ?? -1);
-    const valueBase = this.#job.schedule.valueBase[step.tensor] ?? 0;
-    const scope = { step, tensor, action: tensor.action, program, valueBase };
+    const scope = this.#scope(step, tensor, tensor.action);
     if (step.pass !== ALL) {
       this.#runPass(scope, step.pass, tile, new Set());
       return;
     }
     // All passes over one tile: what was read stays.
     const read = new Set<string>();
-    program.passes.forEach((_pass, pass) => {
+    scope.program.passes.forEach((_pass, pass) => {
       this.#runPass(scope, pass, tile, read);
       this.#finishPass(scope, pass);
     });
@@ -103,9 +101,13 @@ export class Engine {
   finishStep(step: Step): void {
     const tensor = at(this.#job.tensors, step.tensor);
     if (tensor.action.kind === "copy" || step.pass === ALL) return;
-    const program = at(this.#job.programs.programs, this.#job.programs.byTensor[step.tensor] ?? -1);
-    const valueBase = this.#job.schedule.valueBase[step.tensor] ?? 0;
-    this.#finishPass({ step, tensor, action: tensor.action, program, valueBase }, step.pass);
+    this.#finishPass(this.#scope(step, tensor, tensor.action), step.pass);
+  }
+
+  #scope(step: Step, tensor: PlannedTensor, action: MergeAction): Scope {
+    const { programs, schedule } = this.#job;
+    const program = at(programs.programs, programs.byTensor[step.tensor] ?? -1);
+    return { step, tensor, action, program, valueBase: schedule.valueBase[step.tensor] ?? 0 };
   }
 
   #runPass(scope: Scope, passIndex: number, tile: Tile, alreadyRead: Set<string>): void {
