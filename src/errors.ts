@@ -20,9 +20,14 @@ export type ErrorTag =
   | "checkpoint"
   | "pickle"
   | "fisher"
+  | "hub"
   | "recipe"
   | "plan"
   | "formula"
+  | "graph"
+  | "runtime"
+  | "data"
+  | "model"
   | "numeric"
   | "output"
   | "usage";
@@ -71,6 +76,14 @@ export class FisherError extends GradmergeError {
   }
 }
 
+/** A repository of the Hugging Face Hub that cannot be found, reached or trusted. */
+export class HubError extends GradmergeError {
+  override readonly name = "HubError";
+  constructor(facts: ErrorFacts) {
+    super("hub", facts);
+  }
+}
+
 /** A recipe that does not say what it means. */
 export class RecipeError extends GradmergeError {
   override readonly name = "RecipeError";
@@ -92,6 +105,38 @@ export class FormulaError extends GradmergeError {
   override readonly name = "FormulaError";
   constructor(facts: ErrorFacts) {
     super("formula", facts);
+  }
+}
+
+/** A tensor graph that cannot be built: shapes that do not fit, an operator without a derivative. */
+export class GraphError extends GradmergeError {
+  override readonly name = "GraphError";
+  constructor(facts: ErrorFacts) {
+    super("graph", facts);
+  }
+}
+
+/** The neural-network runtime is missing, or refuses a graph or a device. */
+export class RuntimeError extends GradmergeError {
+  override readonly name = "RuntimeError";
+  constructor(facts: ErrorFacts) {
+    super("runtime", facts);
+  }
+}
+
+/** Examples that cannot be read, or that a model cannot take. */
+export class DataError extends GradmergeError {
+  override readonly name = "DataError";
+  constructor(facts: ErrorFacts) {
+    super("data", facts);
+  }
+}
+
+/** A model whose configuration, weights and tokenizer do not make a network that this program knows. */
+export class ModelError extends GradmergeError {
+  override readonly name = "ModelError";
+  constructor(facts: ErrorFacts) {
+    super("model", facts);
   }
 }
 
