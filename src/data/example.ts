@@ -1,0 +1,48 @@
+/** An image as numbers: `pixels[c][y][x]` in row-major order, values 0 … 255 as stored in the file. */
+export interface Image {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly pixels: Uint8Array | Float32Array;
+}
+
+/**
+ * One line of a data file, as read and before any model has looked at it.
+ * It carries text, or token ids, or an image.
+ */
+export interface Example {
+  /** Its place in the file, from 0. Random numbers belong to this place, whatever the batch. */
+  readonly index: number;
+  /** For errors: the file with line or record, such as `train.jsonl.gz, line 12`. */
+  readonly where: string;
+  readonly text?: string | undefined;
+  /** The second sentence of a pair. */
+  readonly pair?: string | undefined;
+  /** The class, by number or by name. */
+  readonly label?: number | string | undefined;
+  /** Token ids in place of text; no tokenizer is needed. */
+  readonly inputIds?: readonly number[] | undefined;
+  /** Segment ids that go with `inputIds`. */
+  readonly tokenTypeIds?: readonly number[] | undefined;
+  /** 1 where a token of `inputIds` counts, 0 where it is padding, which only stands at the end. */
+  readonly attentionMask?: readonly number[] | undefined;
+  /** The token to be predicted at each place; −100 where none is. For encoder–decoders: the decoder's output. */
+  readonly labels?: readonly number[] | undefined;
+  readonly image?: Image | undefined;
+}
+
+/** One example as a model takes it: cut to length, without padding, its class a number. */
+export interface EncodedExample {
+  readonly index: number;
+  readonly where: string;
+  /** [length]; empty for images. */
+  readonly inputIds: Int32Array;
+  /** [length]; absent where every token is of segment 0. */
+  readonly tokenTypeIds?: Int32Array | undefined;
+  /** The token to be predicted at each place, −100 where none is; as long as `inputIds` except for encoder–decoders. */
+  readonly labels?: Int32Array | undefined;
+  /** [channels · height · width], scaled and normalised. */
+  readonly pixels?: Float32Array | undefined;
+  /** The class, 0 … classes − 1. */
+  readonly label?: number | undefined;
+}
