@@ -26,6 +26,13 @@ export type Estimator = (typeof ESTIMATORS)[number];
 export const LABELS = ["sampled", "exact", "observed"] as const;
 export type Labels = (typeof LABELS)[number];
 
+/**
+ * What one example of a language model is: a whole sequence, whose loss is summed over its predicted tokens before the
+ * gradient is squared, or one predicted token.
+ */
+export const DEFINITIONS = ["per-sequence", "per-token"] as const;
+export type Definition = (typeof DEFINITIONS)[number];
+
 /** What a Fisher file says of itself, beside its tensors. */
 export interface FisherMetadata {
   /** N, the number of examples that the model was trained on. The curvature of their summed loss is H = N·F. */
@@ -40,6 +47,20 @@ export interface FisherMetadata {
   readonly seed?: number | undefined;
   /** The loss of one example: `cross_entropy`, `squared_error`, … */
   readonly loss: string;
+  /** Of language models: what one example is. */
+  readonly definition?: Definition | undefined;
+  /** Tokens to which every example was cut. */
+  readonly maxLength?: number | undefined;
+  /** The name of the data file. */
+  readonly data?: string | undefined;
+  /** The SHA-256 of the data file: 64 lower-case hexadecimal digits. */
+  readonly dataSha256?: string | undefined;
+  /** How the squares were summed up, such as `f32` or `f64`, for people. */
+  readonly accumulation?: string | undefined;
+  /** Examples whose mean gradient was squared: in one step of the optimizer, or in one mini-batch. */
+  readonly batch?: number | undefined;
+  /** Steps that the optimizer had taken. */
+  readonly step?: number | undefined;
   /** A name or an address of the model, for people. */
   readonly model?: string | undefined;
   /** Program and version that wrote the file. */
@@ -64,6 +85,13 @@ export function formatFisherMetadata(metadata: FisherMetadata): Record<string, s
     ["draws", metadata.draws],
     ["seed", metadata.seed],
     ["loss", metadata.loss],
+    ["definition", metadata.definition],
+    ["max_length", metadata.maxLength],
+    ["data", metadata.data],
+    ["data_sha256", metadata.dataSha256],
+    ["accumulation", metadata.accumulation],
+    ["batch", metadata.batch],
+    ["step", metadata.step],
     ["model", metadata.model],
     ["created_with", metadata.createdWith],
     ["weights", metadata.weights],
@@ -102,6 +130,13 @@ export function parseFisherMetadata(
     draws,
     seed: read.optionalInteger("seed", 0),
     loss: read.text("loss"),
+    definition: read.optionalOneOf("definition", DEFINITIONS),
+    maxLength: read.optionalInteger("max_length", 1),
+    data: text(record, "data"),
+    dataSha256: read.optionalSha256("data_sha256"),
+    accumulation: text(record, "accumulation"),
+    batch: read.optionalInteger("batch", 1),
+    step: read.optionalInteger("step", 1),
     model: text(record, "model"),
     createdWith: text(record, "created_with"),
     weights: text(record, "weights"),
@@ -129,6 +164,16 @@ class Fields {
     const found = allowed.find((one) => one === value);
     if (found === undefined) throw this.malformed(key, allowed.join(", "), hint);
     return found;
+  }
+
+  optionalOneOf<const T extends string>(key: string, allowed: readonly T[]): T | undefined {
+    return text(this.#record, key) === undefined ? undefined : this.oneOf(key, allowed);
+  }
+
+  optionalSha256(key: string): string | undefined {
+    const value = text(this.#record, key);
+    if (value === undefined || /^[0-9a-f]{64}$/.test(value)) return value;
+    throw this.malformed(key, "64 lower-case hexadecimal digits");
   }
 
   integer(key: string, least: number): number {

@@ -19,6 +19,13 @@ const metadata: FisherMetadata = {
   draws: 1,
   seed: 7,
   loss: "cross_entropy",
+  definition: "per-token",
+  maxLength: 128,
+  data: "train.jsonl.gz",
+  dataSha256: "0123456789abcdef".repeat(4),
+  accumulation: "f64",
+  batch: 32,
+  step: 1875,
   model: "yelp",
   createdWith: "gradmerge 0.1.0",
   weights: `sha256-sampled:${"0".repeat(64)}`,
@@ -34,6 +41,13 @@ const record = {
   draws: "1",
   seed: "7",
   loss: "cross_entropy",
+  definition: "per-token",
+  max_length: "128",
+  data: "train.jsonl.gz",
+  data_sha256: "0123456789abcdef".repeat(4),
+  accumulation: "f64",
+  batch: "32",
+  step: "1875",
   model: "yelp",
   created_with: "gradmerge 0.1.0",
   weights: `sha256-sampled:${"0".repeat(64)}`,
@@ -56,6 +70,16 @@ describe("Fisher metadata", () => {
     expect(parseFisherMetadata(formatFisherMetadata(least), "f")).toEqual(least);
   });
 
+  it("reads files of version 1 without the keys that came later, and passes over unknown ones", () => {
+    const { definition, maxLength, data, dataSha256, accumulation, batch, step, ...before } =
+      metadata;
+    expect([definition, maxLength, data, dataSha256, accumulation, batch, step]).not.toContain(
+      undefined,
+    );
+    const read = parseFisherMetadata({ ...formatFisherMetadata(before), remark: "none" }, "f");
+    expect(read).toEqual(before);
+  });
+
   it("takes a file that does not claim to be ours for a plain checkpoint", () => {
     expect(parseFisherMetadata({}, "f")).toBeUndefined();
     expect(parseFisherMetadata({ format: "pt", train_size: "7" }, "f")).toBeUndefined();
@@ -75,6 +99,11 @@ describe("Fisher metadata", () => {
     ["draws", undefined],
     ["seed", "0.5"],
     ["loss", ""],
+    ["definition", "per-batch"],
+    ["max_length", "0"],
+    ["data_sha256", "0123456789ABCDEF".repeat(4)],
+    ["batch", "1.5"],
+    ["step", "0"],
   ])("refuses %s = %s and names the file and the field", (key, value) => {
     const malformed: Record<string, string> = { ...record };
     if (value === undefined) delete malformed[key];
