@@ -1,0 +1,26 @@
+import { ModelError } from "../errors.js";
+import type { Architecture, Network } from "./architecture.js";
+import type { ConfigReader } from "./config.js";
+
+/** The families that are known, one line each. */
+export const ARCHITECTURES: readonly Architecture[] = [];
+
+/**
+ * The network of a configuration, by its `model_type`.
+ * @throws ModelError where the family is not known (it lists those that are) or the configuration is not supported.
+ */
+export function networkOf(config: ConfigReader): Network {
+  const modelType = config.text("model_type");
+  const found = ARCHITECTURES.find((one) => one.modelTypes.includes(modelType));
+  if (found !== undefined) return found.network(config);
+  throw config.refuse(
+    "model_type",
+    ARCHITECTURES.flatMap((one) => one.modelTypes).join(", "),
+    "merging needs no known architecture; only gradients, predictions and training do",
+  );
+}
+
+/** An error for a head that a family does not have here. */
+export function unknownHead(config: ConfigReader, supported: readonly string[]): ModelError {
+  return config.refuse("architectures", supported.join(", "));
+}

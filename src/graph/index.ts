@@ -1,0 +1,46 @@
+/** The tensor language as architectures and estimators write it. */
+export { Graph, type Shape, type Tensor } from "./tensor.js";
+export { batchInput, parameter, sharedInput } from "./operators/input.js";
+export { constant, scalar } from "./operators/constant.js";
+export {
+  add,
+  cast,
+  divide,
+  equal,
+  less,
+  lessOrEqual,
+  maximum,
+  multiply,
+  square,
+  subtract,
+} from "./operators/binary.js";
+export {
+  errorFunction,
+  exponential,
+  hyperbolicTangent,
+  logarithm,
+  relu,
+  sigmoid,
+  squareRoot,
+} from "./operators/unary.js";
+export { gelu, geluTanh, quickGelu, silu } from "./operators/activations.js";
+export { largest, mean, sum } from "./operators/reduce.js";
+export { broadcastTo, concatenate, pad, reshape, slice, transpose } from "./operators/structure.js";
+export { matmul } from "./operators/matmul.js";
+export { linear } from "./operators/linear.js";
+export { embedding } from "./operators/embedding.js";
+export { logSoftmax, softmax } from "./operators/softmax.js";
+export { layerNorm, rmsNorm } from "./operators/normalize.js";
+export { cumulativeSum, oneHot, pick } from "./operators/select.js";
+export { outerSquares } from "./operators/outer-squares.js";
+export { differentiate, type Seed } from "./differentiate.js";
+export {
+  gradient,
+  outerFactors,
+  outerRows,
+  squaredGradients,
+  type Sparse,
+  tiedRowSquares,
+} from "./gradients.js";
+export { evaluate } from "./evaluate.js";
+export { compileGraph, type CompiledGraph } from "./onnx/compile.js";

@@ -1,0 +1,140 @@
+import { VERSION } from "../../version.js";
+import type { ElementType, Shape, Tensor } from "../tensor.js";
+import { ProtobufWriter } from "./protobuf.js";
+
+/** ONNX's numbers of element types. */
+const TYPES: Record<ElementType, number> = { float32: 1, int64: 7, bool: 9 };
+
+/** Operator sets: ONNX's own, and the runtime's contributed operators for fused matrix products. */
+const OPSET = 21;
+const IR_VERSION = 10;
+export const CONTRIBUTED = "com.microsoft";
+
+export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+
+/** Collects the nodes of an ONNX graph; operators write themselves through it. */
+export class Emitter {
+  readonly #nodes: ProtobufWriter[] = [];
+  readonly #initializers: ProtobufWriter[] = [];
+  readonly #constants = new Map<string, string>();
+  readonly #extras = new Map<string, string>();
+  #count = 0;
+
+  /** Writes one node with one output and gives that output's name. */
+  node(
+    type: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, OnnxAttribute | undefined>> = {},
+    domain = "",
+  ): string {
+    const [name] = this.nodes(type, inputs, 1, attributes, domain);
+    return name ?? "";
+  }
+
+  /** Writes one node with several outputs. */
+  nodes(
+    type: string,
+    inputs: readonly string[],
+    outputs: number,
+    attributes: Readonly<Record<string, OnnxAttribute | undefined>> = {},
+    domain = "",
+  ): string[] {
+    const names = Array.from({ length: outputs }, () => `%${this.#count++}`);
+    const node = new ProtobufWriter();
+    for (const input of inputs) node.text(1, input);
+    for (const name of names) node.text(2, name);
+    node.text(3, `n${this.#nodes.length}`);
+    node.text(4, type);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (value !== undefined) node.message(5, attributeMessage(key, value));
+    }
+    if (domain !== "") node.text(7, domain);
+    this.#nodes.push(node);
+    return names;
+  }
+
+  /** A constant, written once however often it is asked for. */
+  constant(type: ElementType, shape: Shape, values: readonly number[]): string {
+    const key = `${type}${shape.join(",")}:${values.join(",")}`;
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const name = `%${this.#count++}`;
+    const initializer = new ProtobufWriter();
+    for (const length of shape) initializer.integer(1, length);
+    initializer.integer(2, TYPES[type]).text(8, name).bytes(9, rawValues(type, values));
+    this.#initializers.push(initializer);
+    this.#constants.set(key, name);
+    return name;
+  }
+
+  /** A list of int64, as shapes and axes are given. */
+  integers(values: readonly number[]): string {
+    return this.constant("int64", [values.length], values);
+  }
+
+  scalar(value: number): string {
+    return this.constant("float32", [], [value]);
+  }
+
+  /** Remembers a second result of an operator, under the name of its first one. */
+  remember(name: string, part: string, value: string): void {
+    this.#extras.set(`${name}/${part}`, value);
+  }
+
+  recall(name: string, part: string): string | undefined {
+    return this.#extras.get(`${name}/${part}`);
+  }
+
+  rename(from: string, to: string): void {
+    this.#nodes.push(new ProtobufWriter().text(1, from).text(2, to).text(4, "Identity"));
+  }
+
+  finish(
+    inputs: readonly { readonly name: string; readonly tensor: Tensor }[],
+    outputs: readonly { readonly name: string; readonly tensor: Tensor }[],
+  ): Uint8Array<ArrayBuffer> {
+    const graph = new ProtobufWriter();
+    for (const node of this.#nodes) graph.message(1, node);
+    graph.text(2, "gradmerge");
+    for (const initializer of this.#initializers) graph.message(5, initializer);
+    for (const { name, tensor } of inputs) graph.message(11, valueInfo(name, tensor));
+    for (const { name, tensor } of outputs) graph.message(12, valueInfo(name, tensor));
+    return new ProtobufWriter()
+      .integer(1, IR_VERSION)
+      .text(2, "gradmerge")
+      .text(3, VERSION)
+      .message(7, graph)
+      .message(8, new ProtobufWriter().text(1, "").integer(2, OPSET))
+      .message(8, new ProtobufWriter().text(1, CONTRIBUTED).integer(2, 1))
+      .finish();
+  }
+}
+
+function attributeMessage(name: string, value: OnnxAttribute): ProtobufWriter {
+  const message = new ProtobufWriter().text(1, name);
+  if (typeof value === "number") return message.integer(3, value).integer(20, 2);
+  if (typeof value === "string") return message.text(4, value).integer(20, 3);
+  if ("float" in value) return message.float(2, value.float).integer(20, 1);
+  for (const one of value) message.integer(8, one);
+  return message.integer(20, 7);
+}
+
+function valueInfo(name: string, tensor: Tensor): ProtobufWriter {
+  const shape = new ProtobufWriter();
+  for (const length of tensor.shape) shape.message(1, new ProtobufWriter().integer(1, length));
+  const type = new ProtobufWriter().message(
+    1,
+    new ProtobufWriter().integer(1, TYPES[tensor.type]).message(2, shape),
+  );
+  return new ProtobufWriter().text(1, name).message(2, type);
+}
+
+function rawValues(type: ElementType, values: readonly number[]): Uint8Array {
+  const typed =
+    type === "float32"
+      ? Float32Array.from(values)
+      : type === "int64"
+        ? BigInt64Array.from(values, (value) => BigInt(value))
+        : Uint8Array.from(values);
+  return new Uint8Array(typed.buffer);
+}

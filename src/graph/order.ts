@@ -1,0 +1,14 @@
+import type { Tensor } from "./tensor.js";
+
+/** Every tensor that the given ones depend on, and they themselves, each after its inputs. */
+export function inOrder(results: readonly Tensor[]): Tensor[] {
+  const found = new Set<Tensor>();
+  const stack = [...results];
+  for (let tensor = stack.pop(); tensor !== undefined; tensor = stack.pop()) {
+    if (found.has(tensor)) continue;
+    found.add(tensor);
+    stack.push(...tensor.inputs);
+  }
+  // A tensor is made after its inputs, so the order of making is an order of evaluation.
+  return [...found].sort((a, b) => a.id - b.id);
+}
