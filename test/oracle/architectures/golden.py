@@ -228,11 +228,12 @@ def compact(value):
     return "\n".join(out) + "\n"
 
 
-def write(name, cls, config, task, examples, describes, flags=None, idle=(), old_keys=None, notes=(), per_token=False, batch=True, scale=0.4):
+def write(name, cls, config, task, examples, describes, flags=None, idle=(), old_keys=None, notes=(), per_token=False, batch=True, scale=0.4, prepare=None):
     """
     Writes GOLDENS/name. `flags`: what this case exercises, each with the other value it might have: the logits must differ under
     it (None: not comparable, the weights have other shapes). `idle`: flags given that must not move the logits. `old_keys`: makes
     the configuration that older versions of transformers wrote. `batch`: whether padding must leave the logits as they are.
+    `prepare` changes the new model where its configuration cannot say it.
     """
     task = Task(task)
     seed = zlib.crc32(name.encode())
@@ -240,6 +241,8 @@ def write(name, cls, config, task, examples, describes, flags=None, idle=(), old
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     model = cls._from_config(config, attn_implementation="eager").eval()
+    if prepare:
+        prepare(model)
     perturb(model, seed, scale)
     model.save_pretrained(folder)
 
