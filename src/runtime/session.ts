@@ -1,0 +1,129 @@
+import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from "onnxruntime-common";
+import { RuntimeError } from "../errors.js";
+import type { CompiledGraph, Shape } from "../graph/index.js";
+import { sizeOf } from "../graph/tensor.js";
+import { loadRuntime } from "./load.js";
+
+/** Where sessions run. */
+export type Device = "cpu" | "webgpu" | "wasm";
+
+export interface SessionOptions {
+  /** Threads inside one operator; by default the runtime's own choice. */
+  readonly threads?: number | undefined;
+  readonly device?: Device | undefined;
+  /** Copies weights into layouts that multiply faster; for graphs whose weights are constants. */
+}
+
+/** The values of inputs and outputs, in row-major order; whole numbers as BigInt64Array. */
+export type FeedData = Float32Array | BigInt64Array | Uint8Array;
+
+/** A compiled graph that is ready to run. One at a time; `run` blocks the thread that calls it. */
+export class Session {
+  readonly #session: InferenceSession;
+  readonly #tensor: TensorConstructor;
+  readonly #graph: CompiledGraph;
+  readonly #inputs: ReadonlyMap<string, Shape>;
+
+  private constructor(session: InferenceSession, tensor: TensorConstructor, graph: CompiledGraph) {
+    this.#session = session;
+    this.#tensor = tensor;
+    this.#graph = graph;
+    this.#inputs = new Map(graph.inputs.map((input) => [input.name, input.tensor.shape]));
+  }
+
+  /**
+   * @throws RuntimeError where no runtime is installed, the device is missing, or the runtime refuses the graph.
+   */
+  static async create(graph: CompiledGraph, options: SessionOptions = {}): Promise<Session> {
+    const device = options.device ?? "cpu";
+    const { ort, device: usable } = await loadRuntime(device);
+    try {
+      const session = await ort.InferenceSession.create(graph.bytes, {
+        executionProviders: [usable],
+        // Fusions look for forward graphs and take long on backward ones, where they find little.
+        graphOptimizationLevel: "basic",
+        ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
+        interOpNumThreads: 1,
+        executionMode: "sequential",
+        logSeverityLevel: 3,
+      });
+      return new Session(session, ort.Tensor, graph);
+    } catch (error) {
+      throw refused("the runtime refuses a graph", device, error);
+    }
+  }
+
+  /** The names of the inputs that the graph reads. */
+  get inputNames(): readonly string[] {
+    return [...this.#inputs.keys()];
+  }
+
+  /**
+   * Runs the graph. Inputs are read in place; superfluous ones are passed over. Outputs are new arrays, or
+   * `into[name]` where that is given.
+   * @throws RuntimeError where an input is missing or has another size, or the runtime fails.
+   */
+  async run(
+    feeds: Readonly<Record<string, FeedData>>,
+    into: Readonly<Record<string, Float32Array>> = {},
+  ): Promise<Record<string, FeedData>> {
+    const inputs: Record<string, OrtTensor> = {};
+    for (const [name, shape] of this.#inputs) {
+      const data = feeds[name];
+      if (data === undefined || data.length !== sizeOf(shape)) {
+        throw new RuntimeError({
+          what: "an input of a graph is missing or has another size",
+          where: name,
+          got: data === undefined ? "nothing" : `${data.length} elements`,
+          expected: `${sizeOf(shape)} elements`,
+        });
+      }
+      inputs[name] = this.#lift(data, shape);
+    }
+    const fetches: Record<string, OrtTensor | null> = {};
+    for (const { name, tensor } of this.#graph.outputs) {
+      const target = into[name];
+      fetches[name] = target === undefined ? null : this.#lift(target, tensor.shape);
+    }
+    let results: InferenceSession.OnnxValueMapType;
+    try {
+      results = await this.#session.run(inputs, fetches);
+    } catch (error) {
+      throw refused("the runtime failed to run a graph", "this device", error);
+    }
+    const outputs: Record<string, FeedData> = {};
+    for (const { name } of this.#graph.outputs) {
+      const data = (results[name] as OrtTensor | undefined)?.data;
+      if (
+        data instanceof Float32Array ||
+        data instanceof BigInt64Array ||
+        data instanceof Uint8Array
+      ) {
+        outputs[name] = data;
+        continue;
+      }
+      throw new RuntimeError({ what: "the runtime gave no values for an output", where: name });
+    }
+    return outputs;
+  }
+
+  /** Gives the session's memory back. */
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+
+  #lift(data: FeedData, shape: Shape): OrtTensor {
+    if (data instanceof Float32Array) return new this.#tensor("float32", data, shape);
+    if (data instanceof BigInt64Array) return new this.#tensor("int64", data, shape);
+    return new this.#tensor("bool", data, shape);
+  }
+}
+
+function refused(what: string, where: string, error: unknown): RuntimeError {
+  return new RuntimeError({
+    what,
+    where,
+    got: error instanceof Error ? error.message : String(error),
+    hint: "with too little memory, use a smaller --memory; otherwise please report this",
+  });
+}
