@@ -159,7 +159,7 @@ export class HubClient {
       });
     }
     return new Unreachable({
-      what: /^HTTP status/.test(failure.message)
+      what: failure.message.startsWith("HTTP status")
         ? "the Hugging Face Hub is out of order"
         : "the Hugging Face Hub cannot be reached, or broke off too often",
       where,

@@ -143,7 +143,7 @@ function decode(revision: string, text: string): string {
 function faultOf(repository: string): string | undefined {
   if (repository.length > 96) return "longer than 96 characters";
   if (repository.includes("--") || repository.includes("..")) return "-- and .. are not allowed";
-  if (/\.git$/.test(repository)) return "a name cannot end with .git";
+  if (repository.endsWith(".git")) return "a name cannot end with .git";
   for (const part of repository.split("/")) {
     if (part === "") return "a part is empty";
     if (!/^[\w.-]+$/.test(part)) return "only letters, digits, -, _ and . are allowed";
