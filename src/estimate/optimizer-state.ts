@@ -3,7 +3,7 @@ import { quote } from "../checkpoint/json.js";
 import { openCheckpointFile } from "../checkpoint/open-file.js";
 import { readTensor } from "../checkpoint/read.js";
 import { decode } from "../dtypes/codec.js";
-import { isFloat } from "../dtypes/dtype.js";
+import { isFloat, type FloatDType } from "../dtypes/dtype.js";
 import { FisherError } from "../errors.js";
 
 /** What Adam keeps of one parameter. */
@@ -11,7 +11,7 @@ export interface MomentState {
   /** The optimizer's number of the parameter. */
   readonly index: number;
   /** vₜ, `exp_avg_sq`: the running mean of squared gradients, shaped like the parameter. */
-  readonly secondMoment: TensorEntry;
+  readonly secondMoment: TensorEntry & { readonly dtype: FloatDType };
   /** t, the steps that this parameter has taken. */
   readonly step: number;
   /** The name, where the optimizer was made of named parameters. */
@@ -145,7 +145,12 @@ class StateReader {
         hint: "SGD keeps none, Adafactor only rows and columns of them, and 8-bit optimizers a quantised form: estimate the Fisher from data",
       });
     }
-    return { index: Number(index), secondMoment, step: this.#step(index, where), name };
+    return {
+      index: Number(index),
+      secondMoment: { ...secondMoment, dtype: secondMoment.dtype },
+      step: this.#step(index, where),
+      name,
+    };
   }
 
   /** A scalar tensor, or a plain number before PyTorch 1.12. */

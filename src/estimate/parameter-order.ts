@@ -90,8 +90,9 @@ export function assignParameters(
 
   const groups = state.groups.filter(({ parameters }) => parameters.length > 0);
   const ways = dividedWays(groups, tensors).filter(({ order: way }) => fits(flat, way));
+  // Of ways that agree on all names the first, which is the commonest, says how.
   const distinct = new Map(
-    ways.map((way) => [way.order.map(({ name }) => name).join("\n"), way] as const),
+    ways.toReversed().map((way) => [way.order.map(({ name }) => name).join("\n"), way] as const),
   );
   const [way] = distinct.values();
   if (way !== undefined && distinct.size === 1) {
