@@ -20,6 +20,7 @@ export async function* separatedValues(
   const { parse } = await import("csv-parse");
   const parser = parse({
     delimiter,
+    record_delimiter: ["\r\n", "\n"],
     info: true,
     skip_empty_lines: true,
     max_record_size: LONGEST_RECORD,
@@ -29,12 +30,15 @@ export async function* separatedValues(
 
   let columns: readonly string[] | undefined;
   let nextLine = 1;
+  let emptyLines = 0;
   try {
     for await (const item of parser) {
       // The parser types its records as any; with `info` they are the fields as text, and the lines read so far.
-      const { record, info }: { record: string[]; info: { lines: number } } = item;
-      const where = `${path}, line ${nextLine}`;
+      const { record, info }: { record: string[]; info: { lines: number; empty_lines: number } } =
+        item;
+      const where = `${path}, line ${nextLine + info.empty_lines - emptyLines}`;
       nextLine = info.lines + 1;
+      emptyLines = info.empty_lines;
       if (columns === undefined) {
         columns = record;
         refuseDoubleNames(columns, where);
@@ -74,7 +78,8 @@ function csvFailure(
   if (!(error instanceof Error) || typeof code !== "string" || !code.startsWith("CSV_")) {
     return error;
   }
-  const where = `${path}, line ${line}`;
+  const read = "lines" in error && typeof error.lines === "number" ? error.lines : line;
+  const where = `${path}, line ${read}`;
   if (code === "CSV_RECORD_INCONSISTENT_FIELDS_LENGTH") {
     const fields = "record" in error && Array.isArray(error.record) ? error.record.length : 0;
     return new DataError({

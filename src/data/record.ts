@@ -41,11 +41,10 @@ export class RecordReader {
     const { where, values } = record;
     const index = this.#index++;
     const label = this.#label(record);
-    if (record.image !== undefined && this.#options.textColumn === undefined) {
+    const { textColumn } = this.#options;
+    if (record.image !== undefined && textColumn === undefined) {
       return { index, where, label, image: record.image };
     }
-
-    const { textColumn } = this.#options;
     if (textColumn === undefined && given(values.get("input_ids"))) {
       return { index, where, label, ...this.#tokens(record) };
     }

@@ -1,0 +1,57 @@
+import { describe, expect, it } from "vitest";
+import { file, readAll, refusal } from "./files.js";
+
+describe("CSV", () => {
+  it("names its columns in the first line; quotes hold separators, quotes and line ends", async () => {
+    const path = file(
+      "a.csv",
+      '\ufeffid,text,label\n1,"Well, ""fine""",0\r\n2,"two\nlines",1\n\n3,plain,\n',
+    );
+    expect(await readAll(path)).toEqual([
+      { index: 0, where: `${path}, line 2`, text: 'Well, "fine"', label: 0 },
+      { index: 1, where: `${path}, line 3`, text: "two\nlines", label: 1 },
+      { index: 2, where: `${path}, line 6`, text: "plain", label: undefined },
+    ]);
+  });
+
+  it("reads whole numbers as numbers of classes, and all else as names", async () => {
+    const labels = ["0", "12", "1.0", "-1", "yes", "1.5x"];
+    const path = file("a.csv", `text,label\n${labels.map((label) => `t,${label}`).join("\n")}`);
+    expect((await readAll(path)).map(({ label }) => label)).toEqual([0, 12, 1, -1, "yes", "1.5x"]);
+  });
+
+  it("is separated by tabs as TSV, compressed or not", async () => {
+    const content = "label\tsentence\n1\ta, b\n0\tc";
+    for (const name of ["a.tsv", "a.tsv.gz"]) {
+      expect((await readAll(file(name, content))).map(({ text, label }) => [text, label])).toEqual([
+        ["a, b", 1],
+        ["c", 0],
+      ]);
+    }
+  });
+
+  it("may hold token ids as JSON", async () => {
+    const path = file("a.csv", 'input_ids,label\n"[2, 7, 3]",1\n');
+    expect(await readAll(path)).toMatchObject([{ inputIds: [2, 7, 3], label: 1 }]);
+  });
+
+  it.each([
+    ["text,label\na,1\nb\n", "line 3", "another number of fields"],
+    ["text,label\na,1,2\n", "line 2", "another number of fields"],
+    ['text,label\n"a"b,1\n', "line 2", "malformed"],
+    ['text,label\na,1\n"b,1\n', "line 3", "malformed"],
+    ["text,text\na,1\n", "line 1", "the same name"],
+    ["text,label\n", "a.csv", "no examples"],
+    ["", "a.csv", "no examples"],
+    ["body,label\na,1\n", "line 2", "no column holds the text"],
+  ])("%j is refused", async (content, where, what) => {
+    const message = await refusal(file("a.csv", content));
+    expect(message).toContain(where);
+    expect(message).toContain(what);
+  });
+
+  it("that is not UTF-8 is refused, by line", async () => {
+    const bytes = Buffer.from("text,label\nok,1\ncaf\xe9,0\n", "latin1");
+    expect(await refusal(file("a.csv", bytes))).toContain("a.csv, line 3");
+  });
+});
