@@ -1,0 +1,79 @@
+/**
+ * Random numbers that belong to a place and not to an order: the number of (seed, stream, index, draw) is the same
+ * whatever was drawn before, in whatever batch, by whichever worker.
+ *
+ * The generator is Philox4x32 with 10 rounds (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
+ * 3", SC 2011), a bijection of 128-bit counters under a 64-bit key that passes TestU01's BigCrush.
+ */
+
+const MULTIPLIER_0 = 0xd2511f53;
+const MULTIPLIER_1 = 0xcd9e8d57;
+/** The golden ratio and √3 − 1, as fractions of 2³². */
+const WEYL_0 = 0x9e3779b9;
+const WEYL_1 = 0xbb67ae85;
+const ROUNDS = 10;
+const TWO_32 = 2 ** 32;
+
+/** Which random numbers of a seed: each purpose has its own, so that none reuses another's. */
+export const STREAMS = {
+  /** Labels drawn from the model's prediction. */
+  labels: 0,
+  /** The order of examples while training. */
+  shuffle: 1,
+  /** The first values of new weights. */
+  weights: 2,
+} as const;
+
+/** Four words of 32 bits. */
+export type Words = readonly [number, number, number, number];
+
+/** Philox4x32-10 of a counter under a key, all words unsigned. */
+export function philox(counter: Words, key: readonly [number, number]): Words {
+  let [c0, c1, c2, c3] = counter;
+  let [k0, k1] = key;
+  for (let round = 0; round < ROUNDS; round++) {
+    const high0 = highWord(MULTIPLIER_0, c0);
+    const low0 = Math.imul(MULTIPLIER_0, c0);
+    const high1 = highWord(MULTIPLIER_1, c2);
+    const low1 = Math.imul(MULTIPLIER_1, c2);
+    [c0, c1, c2, c3] = [high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0];
+    k0 = (k0 + WEYL_0) | 0;
+    k1 = (k1 + WEYL_1) | 0;
+  }
+  return [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
+}
+
+/**
+ * Uniform in [0, 1), a multiple of 2⁻⁵³. `seed` and `index` are whole numbers below 2⁵³, `stream` (see `STREAMS`) and
+ * `draw` below 2³².
+ */
+export function uniform(seed: number, stream: number, index: number, draw: number): number {
+  const [w0, w1] = philox(
+    [draw >>> 0, index >>> 0, Math.floor(index / TWO_32) >>> 0, stream >>> 0],
+    [seed >>> 0, Math.floor(seed / TWO_32) >>> 0],
+  );
+  // 27 bits of one word and 26 of another make the 53 that a double holds.
+  return ((w0 >>> 5) * 2 ** 26 + (w1 >>> 6)) / 2 ** 53;
+}
+
+/** The numbers 0 … count − 1 in an order that is uniform among all (Fisher and Yates); `round` tells epochs apart. */
+export function permutation(count: number, seed: number, round: number): Uint32Array {
+  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(uniform(seed, STREAMS.shuffle, i, round) * (i + 1));
+    [order[i], order[j]] = [order[j] ?? 0, order[i] ?? 0];
+  }
+  return order;
+}
+
+/** The upper 32 bits of the 64-bit product of two words. */
+function highWord(a: number, b: number): number {
+  const aLow = a & 0xffff;
+  const aHigh = a >>> 16;
+  const bLow = b & 0xffff;
+  const bHigh = b >>> 16;
+  const low = aLow * bLow;
+  const middle = aHigh * bLow + (low >>> 16);
+  const cross = aLow * bHigh + (middle & 0xffff);
+  return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(cross / 0x10000)) | 0;
+}
