@@ -1,0 +1,62 @@
+import type { Network } from "../architectures/architecture.js";
+import {
+  type CompiledGraph,
+  compileGraph,
+  differentiate,
+  squaredGradients,
+  sum,
+  type Tensor,
+} from "../graph/index.js";
+import type { Labels } from "../fisher/format.js";
+import { type BatchShape, buildNetwork } from "../model/graphs.js";
+import { type Objective, objectiveOf } from "./objective.js";
+
+/** Names of the outputs that hold a parameter's squared gradients. */
+export const OUTPUTS = {
+  dense: (parameter: string) => `dense:${parameter}`,
+  rows: (parameter: string) => `rows:${parameter}`,
+  ids: (parameter: string) => `ids:${parameter}`,
+  /** [B]: the sum of the logits of each example, finite where everything is. */
+  watch: "watch",
+} as const;
+
+export interface FisherGraph {
+  readonly compiled: CompiledGraph;
+  readonly objective: Objective;
+}
+
+/** The graph that sums the squared gradients of a batch, for every parameter of a network. */
+export function buildFisherGraph(
+  network: Network,
+  shape: BatchShape,
+  labels: Labels,
+  draws: number,
+): FisherGraph {
+  const built = buildNetwork(network, shape);
+  const logits = logitsOf(built.after);
+  const objective = objectiveOf(network, logits, labels, draws);
+  const outputs: Record<string, Tensor> = {
+    [OUTPUTS.watch]: sum(logits, logits.shape.map((_, axis) => axis).slice(1)),
+  };
+  const names = new Map([...built.parameters].map(([name, tensor]) => [tensor, name]));
+  differentiate(
+    [{ tensor: logits, cotangent: objective.cotangent }],
+    [...built.parameters.values()],
+    (parameter, contributions) => {
+      const name = names.get(parameter) ?? "";
+      const { dense, rows } = squaredGradients(parameter, contributions);
+      if (dense !== undefined) outputs[OUTPUTS.dense(name)] = dense;
+      if (rows === undefined) return;
+      outputs[OUTPUTS.rows(name)] = rows.values;
+      outputs[OUTPUTS.ids(name)] = rows.ids;
+    },
+  );
+  return { compiled: compileGraph(outputs), objective };
+}
+
+/** @throws GraphError where the last stage gives none */
+export function logitsOf(state: Readonly<Record<string, Tensor>>): Tensor {
+  const logits = state["logits"];
+  if (logits === undefined) throw new TypeError("the last stage of a network gives no logits");
+  return logits;
+}
