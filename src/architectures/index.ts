@@ -1,9 +1,10 @@
 import { ModelError } from "../errors.js";
 import type { Architecture, Network } from "./architecture.js";
 import type { ConfigReader } from "./config.js";
+import { gpt2 } from "./gpt2.js";
 
 /** The families that are known, one line each. */
-export const ARCHITECTURES: readonly Architecture[] = [];
+export const ARCHITECTURES: readonly Architecture[] = [gpt2];
 
 /**
  * The network of a configuration, by its `model_type`.
