@@ -1,15 +1,17 @@
 import { GraphError } from "../errors.js";
 import type { Contribution } from "./operator.js";
+import { asBatched } from "./operators/batched.js";
 import { add } from "./operators/binary.js";
 import { isParameter } from "./operators/input.js";
 import { sum } from "./operators/reduce.js";
-import { reshape } from "./operators/structure.js";
+import { broadcastTo, reshape } from "./operators/structure.js";
 import { inOrder } from "./order.js";
 import { type Shape, showShape, type Tensor } from "./tensor.js";
 
 /** Where the backward pass starts: a result and the derivative of the loss by it. */
 export interface Seed {
   readonly tensor: Tensor;
+  /** Of the tensor's shape, or broadcast to it. */
   readonly cotangent: Tensor;
 }
 
@@ -44,7 +46,11 @@ export function differentiate(
 
   const cotangents = new Map<Tensor, Tensor>();
   const shares = new Map<Tensor, Contribution[]>(targets.map((target) => [target, []]));
-  for (const { tensor, cotangent } of seeds) send(tensor, cotangent);
+  for (const { tensor, cotangent } of seeds) {
+    const full = broadcastTo(cotangent, tensor.shape);
+    // What pulls back to an example is that example's, even where every example begins with the same constant.
+    send(tensor, tensor.batched ? asBatched(full) : full);
+  }
   for (const target of targets) {
     if (pending.get(target) === 0) collect(target, shares.get(target) ?? []);
   }

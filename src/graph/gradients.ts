@@ -16,6 +16,8 @@ import { lengthOf, showShape, sizeOf, type Tensor } from "./tensor.js";
  */
 export interface Sparse {
   readonly dense?: Tensor;
+  /** Whether `dense` is the transpose of what belongs to the parameter, [K, M] for [M, K]: it was faster that way. */
+  readonly transposed?: true;
   /** ids [B, L] and values [B, L, H]. */
   readonly rows?: { readonly ids: Tensor; readonly values: Tensor };
 }
@@ -25,6 +27,8 @@ type Rows = Extract<Contribution, { kind: "rows" }>;
 
 /** Tables up to this many rows are handled as matrices, by one-hot vectors. */
 const SMALL_TABLE = 64;
+/** Matrices up to this many elements are squared in one piece, whichever side is longer. */
+const SMALL_MATRIX = 65_536;
 
 /** Σₙ Gₙ, the gradient of the summed loss, out of the contributions of every use of a parameter. */
 export function gradient(parameter: Tensor, contributions: readonly Contribution[]): Sparse {
@@ -66,7 +70,7 @@ export function squaredGradients(
     return { dense: sum(square(gradients.reduce((a, b) => add(a, b))), [0]) };
   }
   if (rows === undefined) {
-    return outer === undefined ? {} : { dense: outerSquares(outer.left, outer.right) };
+    return outer === undefined ? {} : denseSquares(outer);
   }
   const merged = mergeRows(rows);
   const squares = square(merged.values);
@@ -74,7 +78,7 @@ export function squaredGradients(
     return { rows: { ids: rows.ids, values: multiply(merged.first, squares) } };
   }
   return {
-    dense: outerSquares(outer.left, outer.right),
+    ...denseSquares(outer),
     rows: {
       ids: rows.ids,
       values: multiply(
@@ -83,6 +87,14 @@ export function squaredGradients(
       ),
     },
   };
+}
+
+/** Σₙ Gₙ² with the longer side as rows, where that matters. */
+function denseSquares({ left, right }: Outer): Sparse {
+  const [rows, columns] = [lengthOf(left, 2), lengthOf(right, 2)];
+  return columns > rows && rows * columns > SMALL_MATRIX
+    ? { dense: outerSquares(right, left), transposed: true }
+    : { dense: outerSquares(left, right) };
 }
 
 /** Oₙ at the rows of some ids: [B, L, H], out of the factors of Oₙ. With tied tables in two graphs this is what one tells the other. */

@@ -1,6 +1,7 @@
 /** The tensor language as architectures and estimators write it. */
 export { Graph, type Shape, type Tensor } from "./tensor.js";
 export { batchInput, parameter, sharedInput } from "./operators/input.js";
+export { asBatched } from "./operators/batched.js";
 export { constant, scalar } from "./operators/constant.js";
 export {
   add,
@@ -32,6 +33,9 @@ export { embedding } from "./operators/embedding.js";
 export { logSoftmax, softmax } from "./operators/softmax.js";
 export { layerNorm, rmsNorm } from "./operators/normalize.js";
 export { cumulativeSum, oneHot, pick } from "./operators/select.js";
+export { fold, unfold } from "./operators/unfold.js";
+export { conv2d } from "./operators/convolution.js";
+export { avgPool2d, maxPool2d } from "./operators/pool.js";
 export { outerSquares } from "./operators/outer-squares.js";
 export { differentiate, type Seed } from "./differentiate.js";
 export {

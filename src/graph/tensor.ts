@@ -32,7 +32,7 @@ export class Graph {
    */
   apply(operator: Operator, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor {
     const ids = inputs.map((input) => input.id).join(",");
-    const key = `${operator.name}(${ids})${JSON.stringify(attributes)}`;
+    const key = `${operator.name}(${ids})${JSON.stringify(attributes, exactly)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     for (const input of inputs) {
@@ -59,6 +59,12 @@ export class Graph {
   }
 }
 
+/** JSON knows neither infinities nor NaN nor −0, which would make different constants one. */
+function exactly(_key: string, value: unknown): unknown {
+  const exact = typeof value !== "number" || (Number.isFinite(value) && !Object.is(value, -0));
+  return exact ? value : Object.is(value, -0) ? "-0" : String(value);
+}
+
 /** The number of elements of a shape. */
 export function sizeOf(shape: Shape): number {
   return shape.reduce((product, length) => product * length, 1);
@@ -79,6 +85,15 @@ export function lengthOf(tensor: { readonly shape: Shape }, axis: number): numbe
     });
   }
   return length;
+}
+
+/**
+ * Whether axis 0 of a result still runs over the examples where inputs are aligned at their last axes, as in broadcasting:
+ * an input with examples must then have as many axes as the result.
+ */
+export function staysBatched(inputs: readonly Tensor[], rank: number): boolean {
+  const batched = inputs.filter((input) => input.batched);
+  return batched.length > 0 && batched.every((input) => input.shape.length === rank);
 }
 
 /** The axis counted from the front. */

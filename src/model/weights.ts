@@ -58,7 +58,10 @@ function firstNotFinite(values: Float32Array): number {
   for (let first = 0; first < values.length; first += 4096) {
     const end = Math.min(first + 4096, values.length);
     let sum = 0;
-    for (let i = first; i < end; i++) sum += (values[i] ?? 0) * 0;
+    for (let i = first; i < end; i++) {
+      const value = values[i] ?? 0;
+      sum += value - value;
+    }
     if (sum === 0) continue;
     for (let i = first; i < end; i++) if (!Number.isFinite(values[i])) return i;
   }

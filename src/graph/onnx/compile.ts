@@ -15,6 +15,7 @@ export interface CompiledGraph {
  * Writes the graph that computes the named outputs as an ONNX model.
  * Nodes stand in the order in which their tensors were made, which is that of forward and then backward pass:
  * the runtime follows it, and so does the life of its buffers.
+ * @throws GraphError where two different inputs, or an input and an output, have one name.
  */
 export function compileGraph(outputs: Readonly<Record<string, Tensor>>): CompiledGraph {
   const named = Object.entries(outputs).map(([name, tensor]) => ({ name, tensor }));
@@ -24,7 +25,12 @@ export function compileGraph(outputs: Readonly<Record<string, Tensor>>): Compile
   const inputs: { name: string; tensor: Tensor }[] = [];
   for (const tensor of order) {
     const input = inputName(tensor);
-    if (input !== undefined) inputs.push({ name: input, tensor });
+    if (input !== undefined) {
+      if (inputs.some(({ name }) => name === input) || input in outputs) {
+        throw new GraphError({ what: "two values of a graph have one name", where: input });
+      }
+      inputs.push({ name: input, tensor });
+    }
     names.set(
       tensor,
       tensor.operator.emit(

@@ -10,7 +10,17 @@ const OPSET = 21;
 const IR_VERSION = 10;
 export const CONTRIBUTED = "com.microsoft";
 
-export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+export type OnnxAttribute =
+  | number
+  | string
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly graph: ProtobufWriter };
+
+interface NamedTensor {
+  readonly name: string;
+  readonly tensor: Pick<Tensor, "shape" | "type">;
+}
 
 /** Collects the nodes of an ONNX graph; operators write themselves through it. */
 export class Emitter {
@@ -18,7 +28,12 @@ export class Emitter {
   readonly #initializers: ProtobufWriter[] = [];
   readonly #constants = new Map<string, string>();
   readonly #extras = new Map<string, string>();
-  #count = 0;
+  /** Names are unique in a graph and in the graphs inside it, which see the outer ones. */
+  readonly #names: { count: number };
+
+  constructor(outer?: Emitter) {
+    this.#names = outer === undefined ? { count: 0 } : outer.#names;
+  }
 
   /** Writes one node with one output and gives that output's name. */
   node(
@@ -39,7 +54,7 @@ export class Emitter {
     attributes: Readonly<Record<string, OnnxAttribute | undefined>> = {},
     domain = "",
   ): string[] {
-    const names = Array.from({ length: outputs }, () => `%${this.#count++}`);
+    const names = Array.from({ length: outputs }, () => `%${this.#names.count++}`);
     const node = new ProtobufWriter();
     for (const input of inputs) node.text(1, input);
     for (const name of names) node.text(2, name);
@@ -55,10 +70,11 @@ export class Emitter {
 
   /** A constant, written once however often it is asked for. */
   constant(type: ElementType, shape: Shape, values: readonly number[]): string {
-    const key = `${type}${shape.join(",")}:${values.join(",")}`;
+    const digits = values.map((value) => (Object.is(value, -0) ? "-0" : value));
+    const key = `${type}${shape.join(",")}:${digits.join(",")}`;
     const known = this.#constants.get(key);
     if (known !== undefined) return known;
-    const name = `%${this.#count++}`;
+    const name = `%${this.#names.count++}`;
     const initializer = new ProtobufWriter();
     for (const length of shape) initializer.integer(1, length);
     initializer.integer(2, TYPES[type]).text(8, name).bytes(9, rawValues(type, values));
@@ -89,21 +105,24 @@ export class Emitter {
     this.#nodes.push(new ProtobufWriter().text(1, from).text(2, to).text(4, "Identity"));
   }
 
-  finish(
-    inputs: readonly { readonly name: string; readonly tensor: Tensor }[],
-    outputs: readonly { readonly name: string; readonly tensor: Tensor }[],
-  ): Uint8Array<ArrayBuffer> {
+  /** A graph with these inputs and outputs, to stand in a model or inside a node of another graph. */
+  graph(inputs: readonly NamedTensor[], outputs: readonly NamedTensor[]): ProtobufWriter {
     const graph = new ProtobufWriter();
     for (const node of this.#nodes) graph.message(1, node);
     graph.text(2, "gradmerge");
     for (const initializer of this.#initializers) graph.message(5, initializer);
     for (const { name, tensor } of inputs) graph.message(11, valueInfo(name, tensor));
     for (const { name, tensor } of outputs) graph.message(12, valueInfo(name, tensor));
+    return graph;
+  }
+
+  /** The whole model. */
+  finish(inputs: readonly NamedTensor[], outputs: readonly NamedTensor[]): Uint8Array<ArrayBuffer> {
     return new ProtobufWriter()
       .integer(1, IR_VERSION)
       .text(2, "gradmerge")
       .text(3, VERSION)
-      .message(7, graph)
+      .message(7, this.graph(inputs, outputs))
       .message(8, new ProtobufWriter().text(1, "").integer(2, OPSET))
       .message(8, new ProtobufWriter().text(1, CONTRIBUTED).integer(2, 1))
       .finish();
@@ -114,12 +133,13 @@ function attributeMessage(name: string, value: OnnxAttribute): ProtobufWriter {
   const message = new ProtobufWriter().text(1, name);
   if (typeof value === "number") return message.integer(3, value).integer(20, 2);
   if (typeof value === "string") return message.text(4, value).integer(20, 3);
+  if ("graph" in value) return message.message(6, value.graph).integer(20, 5);
   if ("float" in value) return message.float(2, value.float).integer(20, 1);
   for (const one of value) message.integer(8, one);
   return message.integer(20, 7);
 }
 
-function valueInfo(name: string, tensor: Tensor): ProtobufWriter {
+function valueInfo(name: string, tensor: Pick<Tensor, "shape" | "type">): ProtobufWriter {
   const shape = new ProtobufWriter();
   for (const length of tensor.shape) shape.message(1, new ProtobufWriter().integer(1, length));
   const type = new ProtobufWriter().message(

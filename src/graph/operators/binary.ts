@@ -1,7 +1,7 @@
 import { GraphError } from "../../errors.js";
-import { pair } from "../operands.js";
+import { only, pair } from "../operands.js";
 import type { Operator, Pullback } from "../operator.js";
-import { broadcastShapes, type Tensor } from "../tensor.js";
+import { broadcastShapes, staysBatched, type Tensor } from "../tensor.js";
 import { scalar } from "./constant.js";
 import { zip } from "./strides.js";
 
@@ -25,9 +25,11 @@ function define(
           hint: "cast one of them",
         });
       }
+      const shape = broadcastShapes(a.shape, b.shape, name);
       return {
-        shape: broadcastShapes(a.shape, b.shape, name),
+        shape,
         type: compares ? "bool" : a.type,
+        batched: staysBatched(inputs, shape.length),
       };
     },
     ...(derivative === undefined
@@ -100,13 +102,10 @@ const equalOperator = define("equal", "Equal", (a, b) => Number(a === b));
 const castOperator: Operator = {
   name: "cast",
   infer(inputs) {
-    const [a] = inputs;
-    return { shape: a?.shape ?? [], type: "float32" };
+    return { shape: only(inputs).shape, type: "float32" };
   },
   emit: (emitter, _, inputs) => emitter.node("Cast", inputs, { to: 1 }),
-  evaluate([a]) {
-    return a ?? { shape: [], data: new Float64Array() };
-  },
+  evaluate: (values) => only(values),
 };
 
 type Operand = Tensor | number;

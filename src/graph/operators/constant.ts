@@ -38,6 +38,12 @@ export function constant(
       expected: `${sizeOf(shape)} for ${showShape(shape)}`,
     });
   }
+  if (type === "int64" && !values.every(Number.isSafeInteger)) {
+    throw new GraphError({
+      what: "a constant of whole numbers has others",
+      got: `${values.find((value) => !Number.isSafeInteger(value))}`,
+    });
+  }
   return graph.apply(constantOperator, [], { shape, type, values });
 }
 

@@ -10,6 +10,12 @@ const linearOperator: Operator = {
   infer(inputs, attributes) {
     const [x, weight] = pair(inputs);
     const bias = inputs[2];
+    if (weight.shape.length !== 2) {
+      throw new GraphError({
+        what: "the weight of a linear layer must be a matrix",
+        got: showShape(weight.shape),
+      });
+    }
     const { rows, columns } = sides(weight, attributes["inputFirst"] === true);
     if (x.shape.at(-1) !== columns) {
       throw new GraphError({
@@ -25,7 +31,11 @@ const linearOperator: Operator = {
         expected: showShape([rows]),
       });
     }
-    return { shape: [...x.shape.slice(0, -1), rows], type: "float32" };
+    return {
+      shape: [...x.shape.slice(0, -1), rows],
+      type: "float32",
+      batched: x.batched && x.shape.length > 1 && !weight.batched,
+    };
   },
   // ∂x = ∂y W; ∂W = Σ ∂y ⊗ x, kept apart for each example; ∂b = Σ ∂y.
   derivative(node, cotangent) {
@@ -40,7 +50,7 @@ const linearOperator: Operator = {
     ];
   },
   emit(emitter, node, inputs) {
-    const [x, weight] = pair(node.inputs);
+    const [x] = pair(node.inputs);
     const [inputX, inputWeight] = pair(inputs);
     const columns = x.shape.at(-1) ?? 1;
     const flat = x.shape.length === 2;
@@ -51,7 +61,6 @@ const linearOperator: Operator = {
     const product = emitter.node("Gemm", [matrix, inputWeight, ...inputs.slice(2)], {
       transB: Number(node.attributes["inputFirst"] !== true),
     });
-    if (weight.shape.length !== 2) throw new GraphError({ what: "a weight must be a matrix" });
     return flat ? product : emitter.node("Reshape", [product, emitter.integers(node.shape)]);
   },
   evaluate(values, attributes, node) {

@@ -2,7 +2,7 @@ import { GraphError } from "../../errors.js";
 import { CONTRIBUTED } from "../onnx/emit.js";
 import { pair } from "../operands.js";
 import type { Attributes, Operator, Values } from "../operator.js";
-import { broadcastShapes, showShape, sizeOf, type Tensor } from "../tensor.js";
+import { broadcastShapes, showShape, sizeOf, staysBatched, type Tensor } from "../tensor.js";
 import { at, broadcastStrides, stridesOf, visit } from "./strides.js";
 
 interface MatmulOptions {
@@ -37,7 +37,14 @@ const matmulOperator: Operator = {
       });
     }
     const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), "matmul");
-    return { shape: [...batch, rows, columns], type: a.type };
+    const rank = batch.length + 2;
+    // Examples may lie on the axes before the matrices; of a matrix itself, only on the rows of the left one.
+    const apart = rank > 2 || !(b.batched || (a.batched && transposeLeft));
+    return {
+      shape: [...batch, rows, columns],
+      type: a.type,
+      batched: apart && staysBatched(inputs, rank),
+    };
   },
   // C = sAB: ∂A = s ∂C Bᵀ, ∂B = s Aᵀ ∂C, and their transposes.
   derivative(node, cotangent) {

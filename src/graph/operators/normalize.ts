@@ -16,7 +16,7 @@ const layerNormOperator: Operator = {
     const [x, scale, shift] = triple(inputs);
     checkWidth(x, scale);
     checkWidth(x, shift);
-    return { shape: x.shape, type: x.type };
+    return { shape: x.shape, type: x.type, batched: x.batched && x.shape.length > 1 };
   },
   // x̂ = (x − μ)/σ, y = γ x̂ + β: ∂γ = Σ ∂y x̂, ∂β = Σ ∂y, and with g = γ ∂y: ∂x = (g − mean g − x̂ mean(g x̂))/σ.
   derivative(node, cotangent) {
@@ -57,7 +57,7 @@ const rmsNormOperator: Operator = {
   infer(inputs) {
     const [x, scale] = pair(inputs);
     checkWidth(x, scale);
-    return { shape: x.shape, type: x.type };
+    return { shape: x.shape, type: x.type, batched: x.batched && x.shape.length > 1 };
   },
   // As above with μ = 0: x̂ = x/σ, ∂x = (g − x̂ mean(g x̂))/σ.
   derivative(node, cotangent) {

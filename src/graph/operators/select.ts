@@ -4,7 +4,7 @@ import { GraphError } from "../../errors.js";
 import { frontAxis, showShape, sizeOf, type Tensor } from "../tensor.js";
 import { at, stridesOf, visit } from "./strides.js";
 
-/** One number in `depth` places: 1 at the id, 0 elsewhere; nowhere 1 where the id is negative. */
+/** One number in `depth` places: 1 at the id, 0 elsewhere; nowhere 1 where the id is not one of the places. */
 const oneHotOperator: Operator = {
   name: "one_hot",
   infer(inputs, attributes) {
@@ -24,7 +24,7 @@ const oneHotOperator: Operator = {
     const depth = node.shape.at(-1) ?? 1;
     const data = new Float64Array(sizeOf(node.shape));
     ids.data.forEach((id, i) => {
-      if (id >= 0) data[i * depth + id] = 1;
+      if (id >= 0 && id < depth) data[i * depth + id] = 1;
     });
     return { shape: node.shape, data };
   },
@@ -46,7 +46,7 @@ const pickOperator: Operator = {
         expected: `equal lengths except on axis ${axis}`,
       });
     }
-    return { shape: ids.shape, type: x.type };
+    return { shape: ids.shape, type: x.type, batched: axis !== 0 && (x.batched || ids.batched) };
   },
   emit: (emitter, node, inputs) =>
     emitter.node("GatherElements", inputs, { axis: depthOf(node.attributes["axis"]) }),
@@ -68,7 +68,7 @@ const cumulativeSumOperator: Operator = {
   name: "cumulative_sum",
   infer(inputs) {
     const x = only(inputs);
-    return { shape: x.shape, type: x.type };
+    return { shape: x.shape, type: x.type, batched: x.batched && x.shape.length > 1 };
   },
   emit: (emitter, _, inputs) =>
     emitter.node("CumSum", [...inputs, emitter.constant("int64", [], [-1])]),

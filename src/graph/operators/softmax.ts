@@ -25,7 +25,7 @@ const softmaxOperator: Operator = {
   infer(inputs) {
     const x = only(inputs);
     lengthOf(x, -1);
-    return { shape: x.shape, type: x.type };
+    return { shape: x.shape, type: x.type, batched: x.batched && x.shape.length > 1 };
   },
   // ∂x = p ∘ (∂p − ⟨∂p, p⟩)
   derivative(node, cotangent) {
@@ -41,7 +41,7 @@ const logSoftmaxOperator: Operator = {
   infer(inputs) {
     const x = only(inputs);
     lengthOf(x, -1);
-    return { shape: x.shape, type: x.type };
+    return { shape: x.shape, type: x.type, batched: x.batched && x.shape.length > 1 };
   },
   // ∂x = ∂y − p Σ ∂y
   derivative(node, cotangent) {

@@ -21,13 +21,13 @@ export function broadcastStrides(from: Shape, to: Shape): number[] {
 export function visit(
   shape: Shape,
   strides: readonly (readonly number[])[],
-  body: (at: number, offsets: readonly number[]) => void,
+  body: (i: number, offsets: readonly number[]) => void,
 ): void {
   const index = shape.map(() => 0);
   const offsets = strides.map(() => 0);
   const size = sizeOf(shape);
-  for (let at = 0; at < size; at++) {
-    body(at, offsets);
+  for (let i = 0; i < size; i++) {
+    body(i, offsets);
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       const next = (index[axis] ?? 0) + 1;
       const wraps = next === shape[axis];
@@ -46,7 +46,7 @@ export function at(values: Values | undefined, offset: number): number {
   return values?.data[offset] ?? Number.NaN;
 }
 
-export function filled(shape: Shape, rule: (at: number) => number): Values {
+export function filled(shape: Shape, rule: (i: number) => number): Values {
   return { shape, data: Float64Array.from({ length: sizeOf(shape) }, (_, i) => rule(i)) };
 }
 

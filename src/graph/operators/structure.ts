@@ -8,6 +8,7 @@ import {
   type Shape,
   showShape,
   sizeOf,
+  staysBatched,
   type Tensor,
 } from "../tensor.js";
 import { at, broadcastStrides, permuted, stridesOf, visit } from "./strides.js";
@@ -35,7 +36,8 @@ const reshapeOperator: Operator = {
         got: `${showShape(x.shape)} to ${showShape(shape)}`,
       });
     }
-    return { shape, type: x.type };
+    // Row-major order: as long as axis 0 keeps its length, it keeps its meaning.
+    return { shape, type: x.type, batched: x.batched && shape[0] === x.shape[0] };
   },
   derivative: (node, cotangent) => [reshape(cotangent, only(node.inputs).shape)],
   emit: (emitter, node, inputs) =>
@@ -63,7 +65,11 @@ const transposeOperator: Operator = {
         expected: `an order of ${x.shape.length} axes`,
       });
     }
-    return { shape: axes.map((axis) => x.shape[axis] ?? 1), type: x.type };
+    return {
+      shape: axes.map((axis) => x.shape[axis] ?? 1),
+      type: x.type,
+      batched: x.batched && axes[0] === 0,
+    };
   },
   derivative(node, cotangent) {
     const axes = list(node.attributes, "axes");
@@ -90,7 +96,7 @@ const broadcastOperator: Operator = {
         got: `${showShape(x.shape)} to ${showShape(shape)}`,
       });
     }
-    return { shape, type: x.type };
+    return { shape, type: x.type, batched: staysBatched(inputs, shape.length) };
   },
   // Wider than the input: summed by whoever collects it.
   derivative: (_, cotangent) => [cotangent],
@@ -161,7 +167,11 @@ const padOperator: Operator = {
     const x = only(inputs);
     const axis = number(attributes, "axis");
     const more = number(attributes, "before") + number(attributes, "after");
-    return { shape: x.shape.map((one, i) => (i === axis ? one + more : one)), type: x.type };
+    return {
+      shape: x.shape.map((one, i) => (i === axis ? one + more : one)),
+      type: x.type,
+      batched: x.batched && axis !== 0,
+    };
   },
   derivative(node, cotangent) {
     const axis = number(node.attributes, "axis");
@@ -203,7 +213,11 @@ const concatenateOperator: Operator = {
       });
     }
     const length = inputs.reduce((total, input) => total + (input.shape[axis] ?? 0), 0);
-    return { shape: first.shape.map((one, i) => (i === axis ? length : one)), type: first.type };
+    return {
+      shape: first.shape.map((one, i) => (i === axis ? length : one)),
+      type: first.type,
+      batched: axis !== 0 && inputs.some((input) => input.batched),
+    };
   },
   // Each input receives its own part.
   derivative(node, cotangent) {

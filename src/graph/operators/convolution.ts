@@ -1,0 +1,26 @@
+import { reshape, transpose } from "./structure.js";
+import { linear } from "./linear.js";
+import type { Tensor } from "../tensor.js";
+import { unfold } from "./unfold.js";
+import { imageAxes, type Pair, placesOf } from "./windows.js";
+
+/**
+ * Convolution (without flipping the kernel, as in PyTorch): x [B, C, H, W], bias [out] → [B, out, H′, W′].
+ *
+ * The weight is the matrix [out, C·k·l] that lists each kernel's elements in the order of [C, k, l]: the view of PyTorch's
+ * [out, C, k, l]. It meets the unfolded images as a linear layer, so gradients of single examples stay factors.
+ * @throws GraphError where shapes do not fit or the kernel is larger than the padded image.
+ */
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  options: { readonly kernel: Pair; readonly stride?: Pair; readonly padding?: Pair },
+): Tensor {
+  const { kernel, stride = [1, 1], padding = [0, 0] } = options;
+  const windows = { kernel, stride, padding };
+  const { examples, size } = imageAxes(x.shape, "conv2d");
+  const places = transpose(unfold(x, windows), [0, 2, 1]);
+  const channels = transpose(linear(places, weight, bias), [0, 2, 1]);
+  return reshape(channels, [examples, weight.shape[0] ?? 1, ...placesOf(size, windows)]);
+}
