@@ -320,12 +320,10 @@ async function messageOf(answer: Response, chunks: AsyncIterable<Uint8Array>): P
 }
 
 /** How long the server asks to wait, in milliseconds: Retry-After in seconds or as a date, or the reset of the Hub's rate limit. */
-function waitOf(headers: Headers): number | undefined {
+export function waitOf(headers: Headers, now = Date.now()): number | undefined {
   const after = headers.get("retry-after")?.trim();
   if (after !== undefined) {
-    const milliseconds = /^\d+$/.test(after)
-      ? Number(after) * 1000
-      : Date.parse(after) - Date.now();
+    const milliseconds = /^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - now;
     if (Number.isFinite(milliseconds)) return Math.max(0, milliseconds);
   }
   const reset = /(?:^|;)\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1];

@@ -9,7 +9,8 @@ export function errorCode(error: unknown): string | undefined {
 /** What the file system refuses while the cache is written, as an error that names the place. */
 export function cacheError(path: string, error: unknown): unknown {
   const code = errorCode(error);
-  if (code === undefined || error instanceof HubError) return error;
+  // Errors of Node itself, ERR_… and ABORT_ERR, are not the file system's.
+  if (code === undefined || !/^E[A-Z0-9]+$/.test(code) || error instanceof HubError) return error;
   const full = code === "ENOSPC" || code === "EDQUOT";
   return new HubError({
     what: full ? "the disk of the cache is full" : "the cache cannot be written",

@@ -129,18 +129,32 @@ async function fileOf(entry: Entry, about: Subject, client: HubClient): Promise<
   return { path, size, hash: { algorithm: large === undefined ? "git" : "sha256", digest } };
 }
 
-/** The SHA-256 of a file that is listed by its chunks' hash alone; the first answer has it, whatever it redirects to. */
+/**
+ * The SHA-256 of a file that is listed by its chunks' hash alone. The Hub's own answer has it, which redirects to the storage; a repository
+ * that was renamed redirects within the Hub before that.
+ */
 async function askHash(path: string, about: Subject, client: HubClient): Promise<string> {
   const { id, commit = "" } = about;
   checkPath(path, about, client);
-  return client.exchange({
-    url: addressOf(client, id, commit, path),
-    about: { ...about, file: path },
-    request: () => ({ method: "HEAD", redirect: "manual" }),
-    understood: [],
-    read: async ({ headers }) =>
-      (headers.get("x-linked-etag") ?? headers.get("etag") ?? "").replace(/^W\/|"/g, ""),
-  });
+  let url = addressOf(client, id, commit, path);
+  for (let hops = 0; hops < 5; hops++) {
+    const { hash, location } = await client.exchange({
+      url,
+      about: { ...about, file: path },
+      request: () => ({ method: "HEAD", redirect: "manual" }),
+      understood: [301, 302, 303, 307, 308],
+      read: async ({ headers }) => ({
+        hash: headers.get("x-linked-etag") ?? headers.get("etag"),
+        location: headers.get("location"),
+      }),
+    });
+    if (hash !== null) return hash.replace(/^W\/|"/g, "");
+    if (location === null || !URL.canParse(location, url)) break;
+    const next = new URL(location, url);
+    if (next.origin !== new URL(url).origin) break;
+    url = next.href;
+  }
+  return "";
 }
 
 function checkPath(path: string, about: Subject, client: HubClient): void {

@@ -1,13 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { mkdir, open, readFile, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { errorCode } from "./file-error.js";
 
-/** How often the owner of a lock shows that it is alive, and after how long a silence it counts as dead. */
-const HEARTBEAT = 4_000;
-const SILENCE = 30_000;
+export interface LockTimes {
+  /** How often the owner of a lock shows that it is alive, in milliseconds. */
+  readonly heartbeat: number;
+  /** After how long a silence it counts as dead. */
+  readonly silence: number;
+}
+const TIMES: LockTimes = { heartbeat: 4_000, silence: 30_000 };
 const POLL = 100;
 
 /**
@@ -21,9 +25,10 @@ export async function withLock<Result>(
   path: string,
   signal: AbortSignal | undefined,
   work: (lost: AbortSignal) => Promise<Result>,
+  times: LockTimes = TIMES,
 ): Promise<Result> {
   const owner = `${hostname()} ${process.pid} ${randomBytes(8).toString("hex")}`;
-  await acquire(path, owner, signal);
+  await acquire(path, owner, signal, times.silence);
   const lost = new AbortController();
   const heartbeat = setInterval(() => {
     beat(path, owner).then(
@@ -31,7 +36,7 @@ export async function withLock<Result>(
       // A file system that does not answer for once: the next beat will tell.
       () => undefined,
     );
-  }, HEARTBEAT);
+  }, times.heartbeat);
   heartbeat.unref();
   try {
     return await work(lost.signal);
@@ -45,6 +50,7 @@ async function acquire(
   path: string,
   owner: string,
   signal: AbortSignal | undefined,
+  silence: number,
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   let seen = "";
@@ -59,8 +65,11 @@ async function acquire(
       seen = state;
       since = performance.now();
     }
-    if (hasEnded(other) || performance.now() - since > SILENCE) await removeStale(path, other);
-    else await setTimeout(POLL, undefined, signal === undefined ? {} : { signal });
+    const age = performance.now() - since;
+    if (hasEnded(other) || age > silence) {
+      await removeStale(path, other, age > 2 * silence);
+      if (age > 2 * silence) since = performance.now() - silence;
+    } else await setTimeout(POLL, undefined, signal === undefined ? {} : { signal });
   }
 }
 
@@ -79,16 +88,20 @@ async function create(path: string, owner: string): Promise<boolean> {
   }
 }
 
-/** Of several that find a lock stale, one renames it; who catches a fresh lock instead leaves that owner to notice. */
-async function removeStale(path: string, stale: string): Promise<void> {
-  const aside = `${path}.${randomBytes(4).toString("hex")}`;
+/**
+ * Of several that find a lock stale, one at a time may remove it, and only while it is still the stale one: otherwise the slower would remove
+ * the lock that the faster has made since. A mark that a crash left at this very point is removed when it is `old`.
+ */
+async function removeStale(path: string, stale: string, old: boolean): Promise<void> {
+  const mark = `${path}.takeover`;
+  if (!old && !(await create(mark, ""))) {
+    await setTimeout(POLL / 10);
+    return;
+  }
   try {
-    await rename(path, aside);
-    if ((await readFile(aside, "utf8")) !== stale) await rename(aside, path);
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
+    if (!old && (await ownerOf(path)) === stale) await rm(path, { force: true });
   } finally {
-    await rm(aside, { force: true });
+    await rm(mark, { force: true });
   }
 }
 
