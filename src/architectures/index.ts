@@ -1,10 +1,14 @@
 import { ModelError } from "../errors.js";
 import type { Architecture, Network } from "./architecture.js";
+import { bert } from "./bert.js";
 import type { ConfigReader } from "./config.js";
+import { distilbert } from "./distilbert.js";
 import { gpt2 } from "./gpt2.js";
+import { roberta } from "./roberta.js";
+import { vit } from "./vit.js";
 
 /** The families that are known, one line each. */
-export const ARCHITECTURES: readonly Architecture[] = [gpt2];
+export const ARCHITECTURES: readonly Architecture[] = [bert, roberta, distilbert, vit, gpt2];
 
 /**
  * The network of a configuration, by its `model_type`.

@@ -1,0 +1,45 @@
+import type { Network, ParameterSpec, Scope, State } from "../architecture.js";
+import { type LocalParameter, namedUnder, storedUnder } from "./stages.js";
+
+/** A stage with the parameters that are its own. */
+export interface Section {
+  readonly name: string;
+  readonly kind: string;
+  /** What the names of its parameters begin with in the checkpoint. */
+  readonly prefix: string;
+  readonly parameters: readonly LocalParameter[];
+  /** Parameters of other sections that it reads too: its own short name → their name in the checkpoint. */
+  readonly borrowed?: Readonly<Record<string, string>> | undefined;
+  build(scope: Scope, state: State): State;
+}
+
+/**
+ * Stages and parameters of a network out of its sections, in their order.
+ * `aliases`: other names of a parameter, by its name in the checkpoint. Those that the first checkpoints had, converted from
+ * TensorFlow, which call scale and shift of a norm gamma and beta, are added.
+ */
+export function assemble(
+  sections: readonly Section[],
+  aliases: Readonly<Record<string, readonly string[]>> = {},
+): Pick<Network, "stages" | "parameters"> {
+  const parameters = sections.flatMap(({ prefix, parameters: own }) => storedUnder(prefix, own));
+  return {
+    stages: sections.map((section) => ({
+      name: section.name,
+      kind: section.kind,
+      parameters: {
+        ...namedUnder(section.prefix, section.parameters),
+        ...section.borrowed,
+      },
+      build: (scope, state) => section.build(scope, state),
+    })),
+    parameters: parameters.map((spec) => withAliases(spec, aliases[spec.name] ?? [])),
+  };
+}
+
+function withAliases(spec: ParameterSpec, others: readonly string[]): ParameterSpec {
+  const [, norm, part] = /^(.*layer_?norm)\.(weight|bias)$/i.exec(spec.name) ?? [];
+  const old = norm === undefined ? [] : [`${norm}.${part === "weight" ? "gamma" : "beta"}`];
+  const aliases = [...(spec.aliases ?? []), ...others, ...old];
+  return aliases.length === 0 ? spec : { ...spec, aliases };
+}
