@@ -1,4 +1,4 @@
-import { ModelError } from "../errors.js";
+import type { ModelError } from "../errors.js";
 import type { Architecture, Network } from "./architecture.js";
 import { bert } from "./bert.js";
 import type { ConfigReader } from "./config.js";
