@@ -28,6 +28,11 @@ export class ConfigReader {
     return value !== undefined && value !== null;
   }
 
+  /** Whether the key is there, be it with null, which some families take for another thing than its absence. */
+  mentions(key: string): boolean {
+    return this.#values[key] !== undefined;
+  }
+
   value(key: string): ConfigValue | undefined {
     return this.#values[key] ?? undefined;
   }

@@ -4,11 +4,23 @@ import { bert } from "./bert.js";
 import type { ConfigReader } from "./config.js";
 import { distilbert } from "./distilbert.js";
 import { gpt2 } from "./gpt2.js";
+import { llama } from "./llama.js";
+import { mistral } from "./mistral.js";
+import { qwen2 } from "./qwen2.js";
 import { roberta } from "./roberta.js";
 import { vit } from "./vit.js";
 
 /** The families that are known, one line each. */
-export const ARCHITECTURES: readonly Architecture[] = [bert, roberta, distilbert, vit, gpt2];
+export const ARCHITECTURES: readonly Architecture[] = [
+  bert,
+  roberta,
+  distilbert,
+  vit,
+  gpt2,
+  llama,
+  mistral,
+  qwen2,
+];
 
 /**
  * The network of a configuration, by its `model_type`.

@@ -1,0 +1,24 @@
+import type { Architecture } from "./architecture.js";
+import { gatedDecoder, sameLayerTypes } from "./parts/gated-block.js";
+
+/** Mistral (Jiang et al. 2023): as Llama, without biases, and with a window of attention in every layer. */
+export const mistral: Architecture = {
+  modelTypes: ["mistral"],
+  describe: "Mistral: MistralForCausalLM, MistralForSequenceClassification",
+  network(config) {
+    // transformers takes a missing key for its own default, and null for "as many as heads" and "no window".
+    const heads = config.count("num_attention_heads");
+    const windowed = config.has("sliding_window") || !config.mentions("sliding_window");
+    return gatedDecoder(config, {
+      causal: "MistralForCausalLM",
+      classifier: "MistralForSequenceClassification",
+      biases: { projections: false, output: false, feedForward: false },
+      keyHeads: config.count(
+        "num_key_value_heads",
+        config.mentions("num_key_value_heads") ? heads : 8,
+      ),
+      window: windowed ? config.count("sliding_window", 4096) : undefined,
+      layerTypes: sameLayerTypes(config, windowed ? "sliding_attention" : "full_attention"),
+    });
+  },
+};
