@@ -22,6 +22,8 @@ export const STREAMS = {
   shuffle: 1,
   /** The first values of new weights. */
   weights: 2,
+  /** Signs that tell the tokens of a sequence apart. */
+  signs: 3,
 } as const;
 
 /** Four words of 32 bits. */

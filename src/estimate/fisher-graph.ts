@@ -7,6 +7,7 @@ import {
   sum,
   type Tensor,
 } from "../graph/index.js";
+import { lengthOf } from "../graph/tensor.js";
 import type { Labels } from "../fisher/format.js";
 import { type BatchShape, buildNetwork } from "../model/graphs.js";
 import { type Objective, objectiveOf } from "./objective.js";
@@ -23,6 +24,8 @@ export const OUTPUTS = {
 export interface FisherGraph {
   readonly compiled: CompiledGraph;
   readonly objective: Objective;
+  /** Parameters whose dense output is the transpose, with their own sides [M, K]. */
+  readonly turned: ReadonlyMap<string, readonly [number, number]>;
 }
 
 /** The graph that sums the squared gradients of a batch, for every parameter of a network. */
@@ -38,20 +41,24 @@ export function buildFisherGraph(
   const outputs: Record<string, Tensor> = {
     [OUTPUTS.watch]: sum(logits, logits.shape.map((_, axis) => axis).slice(1)),
   };
+  const turned = new Map<string, readonly [number, number]>();
   const names = new Map([...built.parameters].map(([name, tensor]) => [tensor, name]));
   differentiate(
     [{ tensor: logits, cotangent: objective.cotangent }],
     [...built.parameters.values()],
     (parameter, contributions) => {
       const name = names.get(parameter) ?? "";
-      const { dense, rows } = squaredGradients(parameter, contributions);
+      const { dense, rows, transposed } = squaredGradients(parameter, contributions);
+      if (dense !== undefined && transposed === true) {
+        turned.set(name, [lengthOf(dense, 1), lengthOf(dense, 0)]);
+      }
       if (dense !== undefined) outputs[OUTPUTS.dense(name)] = dense;
       if (rows === undefined) return;
       outputs[OUTPUTS.rows(name)] = rows.values;
       outputs[OUTPUTS.ids(name)] = rows.ids;
     },
   );
-  return { compiled: compileGraph(outputs), objective };
+  return { compiled: compileGraph(outputs), objective, turned };
 }
 
 /** @throws GraphError where the last stage gives none */

@@ -30,11 +30,6 @@ import type { Labels } from "../fisher/format.js";
 export interface Objective {
   /** ∂ℓ/∂logits times what the labels ask for, of the shape of the logits. */
   readonly cotangent: Tensor;
-  /** Passes over every batch; the sum of squares over them is divided by `divisor`. */
-  readonly passes: number;
-  readonly divisor: number;
-  /** Random numbers that each example needs for one pass. */
-  readonly uniforms: number;
 }
 
 /** Inputs that an objective reads besides the batch. */
@@ -72,32 +67,21 @@ export function classificationObjective(logits: Tensor, labels: Labels, draws: n
     const [p0, p1] = [slice(probability, 1, 0, 1), slice(probability, 1, 1, 2)];
     const factor = squareRoot(twoClassSquare(p0, p1));
     const direction = constant(graph, [1, 2], [1, -1]);
-    const uniforms = labels === "sampled" ? draws : 0;
-    return { cotangent: weighted(multiply(factor, direction)), passes: 1, divisor: 1, uniforms };
+    return { cotangent: weighted(multiply(factor, direction)) };
   }
   if (labels === "sampled") {
     const uniform = batchInput(graph, OBJECTIVE_INPUTS.uniform, [batch], "float32");
     const drawn = draw(probability, reshape(uniform, [batch, 1]));
-    return {
-      cotangent: weighted(subtract(probability, drawn)),
-      passes: draws,
-      divisor: draws,
-      uniforms: 1,
-    };
+    return { cotangent: weighted(subtract(probability, drawn)) };
   }
   const label = batchInput(graph, OBJECTIVE_INPUTS.label, [batch], "int64");
   const hot = oneHot(label, classes);
   const difference = subtract(probability, hot);
   if (labels === "observed") {
-    return { cotangent: weighted(difference), passes: 1, divisor: 1, uniforms: 0 };
+    return { cotangent: weighted(difference) };
   }
   const chance = sum(multiply(probability, hot), [1], { keep: true });
-  return {
-    cotangent: weighted(multiply(difference, squareRoot(chance))),
-    passes: classes,
-    divisor: 1,
-    uniforms: 0,
-  };
+  return { cotangent: weighted(multiply(difference, squareRoot(chance))) };
 
   /** The mean of the squared factors of (1, −1): [B, 1]. */
   function twoClassSquare(p0: Tensor, p1: Tensor): Tensor {
@@ -120,11 +104,7 @@ export function classificationObjective(logits: Tensor, labels: Labels, draws: n
  * - per token: the squares of the gradients of the single −ln p_t, summed over the sequence. With random signs sₜ = ±1 as token
  *   weights the square of Σ sₜ gₜ has just this expectation, by one backward pass in place of T.
  */
-export function languageModelObjective(
-  logits: Tensor,
-  labels: "sampled" | "observed",
-  draws: number,
-): Objective {
+export function languageModelObjective(logits: Tensor, labels: "sampled" | "observed"): Objective {
   const { graph } = logits;
   const [batch, length, vocabulary] = [0, 1, 2].map((axis) => lengthOf(logits, axis));
   const places = [batch ?? 1, length ?? 1];
@@ -137,13 +117,19 @@ export function languageModelObjective(
           probability,
           reshape(batchInput(graph, OBJECTIVE_INPUTS.uniform, places, "float32"), [...places, 1]),
         );
-  const passes = labels === "sampled" ? draws : 1;
-  return {
-    cotangent: multiply(subtract(probability, tokens), reshape(weight, [...places, 1])),
-    passes,
-    divisor: passes,
-    uniforms: labels === "sampled" ? (length ?? 1) : 0,
-  };
+  return { cotangent: multiply(subtract(probability, tokens), reshape(weight, [...places, 1])) };
+}
+
+/** How often a batch is gone over, and what the sum of squares is divided by: as the objective built for it says. */
+export function passesOf(
+  network: Network,
+  labels: Labels,
+  draws: number,
+): { readonly passes: number; readonly divisor: number } {
+  const classes = network.classes ?? 2;
+  if (network.task === "classification" && classes === 2) return { passes: 1, divisor: 1 };
+  if (labels === "sampled") return { passes: draws, divisor: draws };
+  return { passes: labels === "exact" ? classes : 1, divisor: 1 };
 }
 
 /** What a network's task makes of the labels that are asked for. */
@@ -154,7 +140,7 @@ export function objectiveOf(
   draws: number,
 ): Objective {
   if (network.task === "classification") return classificationObjective(logits, labels, draws);
-  return languageModelObjective(logits, labels === "observed" ? "observed" : "sampled", draws);
+  return languageModelObjective(logits, labels === "observed" ? "observed" : "sampled");
 }
 
 /**

@@ -1,0 +1,159 @@
+import { createHash } from "node:crypto";
+import { availableParallelism, freemem } from "node:os";
+import type { Network } from "../architectures/architecture.js";
+import { type Batch, bucketLengths, planBatches } from "../data/batches.js";
+import type { EncodedExample } from "../data/example.js";
+import { FisherError, RuntimeError, UsageError } from "../errors.js";
+import type { Definition, Labels } from "../fisher/format.js";
+import type { LoadedExamples } from "../model/examples.js";
+import type { Model } from "../model/open.js";
+import { formatBytes } from "../report/units.js";
+import type { Device } from "../runtime/session.js";
+import { VERSION } from "../version.js";
+import type { LabelSettings } from "./objective-feeds.js";
+
+/** What one run is, settled before anything is computed. */
+export interface FisherTask extends LabelSettings {
+  readonly model: Model;
+  readonly examples: readonly EncodedExample[];
+  readonly batches: readonly Batch[];
+  readonly device: Device;
+  /** What an interrupted run must agree in to be continued. */
+  readonly fingerprint: string;
+}
+
+/** How a task is carried out: with the whole network in memory, in so many threads; or layer by layer. */
+export interface FisherMode {
+  readonly kind: "whole-model" | "layer-streamed";
+  /** Threads: each with a network of its own, or inside one operator. */
+  readonly threads: number;
+}
+
+interface PlanOptions {
+  readonly batch?: number | undefined;
+  readonly draws?: number | undefined;
+  readonly device?: Device | undefined;
+  readonly memory?: number | undefined;
+  readonly threads?: number | undefined;
+  readonly definition?: Definition | undefined;
+}
+
+/** Passes over all classes cost as many backward passes. */
+const MOST_CLASSES = 100;
+/** Places of a micro-batch, examples × length: enough for fast products, little enough for the activations of wide networks. */
+const BATCH_PLACES = 2048;
+const MOST_EXAMPLES = 32;
+
+/** One backward pass gives the exact Fisher of two classes; beyond, the paper's choice is to sample. */
+export function defaultLabels(network: Network): Labels {
+  return network.task === "classification" && network.classes === 2 ? "exact" : "sampled";
+}
+
+/** @throws FisherError or UsageError for labels that a network cannot have or settings that contradict each other */
+export function checkLabels(network: Network, labels: Labels, options: PlanOptions): void {
+  const { classes = 0 } = network;
+  if (options.draws !== undefined && labels !== "sampled") {
+    throw new UsageError({
+      what: "only sampled labels are drawn",
+      got: `${options.draws} draws with ${labels} labels`,
+      hint: "leave the draws out, or use sampled labels",
+    });
+  }
+  if (network.task === "classification") {
+    if (options.definition !== undefined) {
+      throw new UsageError({
+        what: "per-sequence and per-token Fishers are of language models",
+        got: `${options.definition} for a classifier`,
+      });
+    }
+    if (labels === "exact" && classes > MOST_CLASSES) {
+      throw new FisherError({
+        what: "exact labels need a pass for every class, and there are too many",
+        got: `${classes} classes`,
+        expected: `at most ${MOST_CLASSES}`,
+        hint: "use sampled labels, with more draws for less noise",
+      });
+    }
+  } else if (labels === "exact") {
+    throw new FisherError({
+      what: "a language model has too many tokens for exact labels",
+      got: `${network.vocabulary ?? "many"} tokens at every place`,
+      hint: "use sampled labels, with more draws for less noise, or observed ones",
+    });
+  }
+}
+
+/** Puts the examples into micro-batches, and settles what identifies the run. */
+export function planFisher(
+  model: Model,
+  loaded: LoadedExamples,
+  settings: LabelSettings,
+  weights: string,
+  options: PlanOptions,
+): FisherTask {
+  const { examples } = loaded;
+  const lengths = examples.map((example) => Math.max(1, example.inputIds.length));
+  const longest = lengths.reduce((a, b) => Math.max(a, b), 1);
+  const batches = planBatches(lengths, {
+    buckets: bucketLengths(longest),
+    ...(options.batch === undefined
+      ? { batchTokens: BATCH_PLACES, maxBatchSize: MOST_EXAMPLES }
+      : { batchSize: options.batch }),
+  });
+  const identity = [
+    VERSION,
+    weights,
+    loaded.sha256,
+    loaded.maxLength,
+    examples.length,
+    settings,
+    batches.map(({ length, size, examples: places }) => [length, size, places.length]),
+  ];
+  return {
+    model,
+    examples,
+    batches,
+    device: options.device ?? "cpu",
+    fingerprint: createHash("sha256").update(JSON.stringify(identity)).digest("hex"),
+    ...settings,
+  };
+}
+
+/** Elements of all parameters. */
+export function countParameters(network: Network): number {
+  return network.parameters.reduce(
+    (total, { shape }) => total + shape.reduce((a, b) => a * b, 1),
+    0,
+  );
+}
+
+/** Bytes of the runtime and of a thread's own heap. */
+const THREAD_BYTES = 120e6;
+/** Float32 values that a place keeps in each layer for the backward pass, in widths of the network, a little over what was seen. */
+const ACTIVATION_BYTES_SHARE = 0.35;
+
+/**
+ * Chooses by memory: as many networks side by side as there are threads, where they fit; else one network whose operators use all
+ * threads; else layer by layer.
+ *
+ * A thread holds the weights, the squares of a batch twice (as the runtime computes them and as they are copied out) and the
+ * activations; sums are float64 and shared.
+ */
+export function chooseMode(task: FisherTask, options: PlanOptions): FisherMode {
+  const threads = options.threads ?? Math.min(4, availableParallelism());
+  const budget = options.memory ?? Math.floor(freemem() / 2);
+  const bytes = 4 * countParameters(task.model.network);
+  const each = (3 + ACTIVATION_BYTES_SHARE) * bytes + THREAD_BYTES;
+  const shared = 2 * bytes;
+  if (shared + threads * each <= budget) return { kind: "whole-model", threads };
+  if (shared + each <= budget) return { kind: "whole-model", threads: 1 };
+  if (task.device !== "cpu") {
+    throw new RuntimeError({
+      what: "the model is too large for this memory, and only the processor computes layer by layer",
+      got: `${formatBytes(budget)}`,
+      expected: formatBytes(shared + each),
+      hint: "give more --memory or leave --device out",
+    });
+  }
+  return { kind: "layer-streamed", threads };
+}

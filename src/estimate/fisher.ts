@@ -1,0 +1,147 @@
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import type { DataOptions } from "../data/options.js";
+import { OutputError } from "../errors.js";
+import {
+  type Definition,
+  type FisherMetadata,
+  type Labels,
+  weightsFingerprint,
+} from "../fisher/format.js";
+import { loadExamples } from "../model/examples.js";
+import { openModel } from "../model/open.js";
+import type { Device } from "../runtime/session.js";
+import { VERSION } from "../version.js";
+import { removeSaved } from "./fisher-progress.js";
+import { checkLabels, chooseMode, defaultLabels, planFisher } from "./fisher-plan.js";
+import type { FisherStep } from "./meter.js";
+import { passesOf } from "./objective.js";
+import { writeFisher } from "./write-fisher.js";
+
+/** How a Fisher is to be estimated. */
+export interface FisherOptions extends Omit<DataOptions, "signal"> {
+  /** A Hugging Face folder, or the id of a model on the Hub. */
+  readonly model: string;
+  /** The data file. */
+  readonly data: string;
+  /** The Fisher file to be written. */
+  readonly out: string;
+  /** Where labels come from; by default `exact` for two classes, where it costs the same, and else `sampled`. */
+  readonly labels?: Labels | undefined;
+  /** Labels drawn for each example, with `sampled`; 1 by default. */
+  readonly draws?: number | undefined;
+  readonly seed?: number | undefined;
+  /** N of H = N·F; by default the number of examples used. */
+  readonly trainSize?: number | undefined;
+  /** Texts are cut to so many tokens; by default to what the model takes, at most 512. */
+  readonly maxLength?: number | undefined;
+  readonly dtype?: "F32" | "BF16" | undefined;
+  /** Bytes that may be used; by default half of what is free. */
+  readonly memory?: number | undefined;
+  readonly threads?: number | undefined;
+  readonly device?: Device | undefined;
+  /** For language models; `per-sequence` by default. */
+  readonly definition?: Definition | undefined;
+  /** Examples of one micro-batch; by default by length and memory. */
+  readonly batch?: number | undefined;
+  readonly onProgress?: ((progress: FisherStep) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface FisherResult {
+  readonly out: string;
+  readonly metadata: FisherMetadata;
+  readonly tensors: number;
+  readonly elements: number;
+  readonly mode: "whole-model" | "layer-streamed";
+  readonly threads: number;
+  readonly seconds: number;
+  /** Examples that an interrupted run had done already. */
+  readonly resumed: number;
+}
+
+/**
+ * The diagonal Fisher of a model on data, written as a Fisher file:
+ *
+ *     Fᵢ = (1/n) Σⱼ E_y (∂ −ln p(y | xⱼ) / ∂θᵢ)²
+ *
+ * with the expectation over labels taken as `labels` says (Daheim et al. 2024, section 3 and appendix; docs/fisher-format.md).
+ * Squares are summed in float32 within a micro-batch of at most 32 examples and in float64 over batches, in the order of the batches
+ * whatever the number of threads: the same seed gives the same bytes.
+ *
+ * An interrupted run leaves its sums beside the output and is continued by the same call.
+ *
+ * @throws ModelError, DataError, CheckpointError for input that does not fit; NumericError where weights or predictions are not
+ * finite; OutputError where the output exists; FisherError for labels that the model cannot have; RuntimeError without a runtime.
+ */
+export async function estimateFisher(options: FisherOptions): Promise<FisherResult> {
+  const start = performance.now();
+  refuseExisting(options.out);
+  const model = await openModel(options.model);
+  try {
+    const { network } = model;
+    const labels = options.labels ?? defaultLabels(network);
+    const draws = labels === "sampled" ? (options.draws ?? 1) : 1;
+    checkLabels(network, labels, options);
+    const loaded = await loadExamples(model, options.data, {
+      ...options,
+      needLabels: labels === "observed",
+    });
+    const definition = options.definition ?? "per-sequence";
+    const seed = options.seed ?? 0;
+    const weights = weightsFingerprint(model.checkpoint);
+    const task = planFisher(model, loaded, { labels, draws, seed, definition }, weights, options);
+    const mode = chooseMode(task, options);
+    const sums =
+      mode.kind === "whole-model"
+        ? await (await import("./whole.js")).sumWhole(task, mode.threads, options)
+        : await (await import("./streamed.js")).sumStreamed(task, mode, options);
+    const metadata: FisherMetadata = {
+      trainSize: options.trainSize ?? loaded.examples.length,
+      examples: loaded.examples.length,
+      estimator: "gradients",
+      labels,
+      draws: labels === "sampled" ? draws : undefined,
+      seed: labels === "sampled" || definition === "per-token" ? seed : undefined,
+      loss: "cross_entropy",
+      definition: network.task === "classification" ? undefined : definition,
+      maxLength: loaded.maxLength,
+      data: basename(options.data),
+      dataSha256: loaded.sha256,
+      accumulation: "f64",
+      model: options.model,
+      createdWith: `gradmerge ${VERSION}`,
+      weights,
+    };
+    const written = writeFisher(
+      options.out,
+      model,
+      sums.totals,
+      1 / (loaded.examples.length * passesOf(network, labels, draws).divisor),
+      options.dtype ?? "F32",
+      metadata,
+    );
+    removeSaved(options.out);
+    sums.release();
+    return {
+      out: options.out,
+      metadata,
+      ...written,
+      mode: mode.kind,
+      threads: mode.threads,
+      seconds: (performance.now() - start) / 1000,
+      resumed: sums.resumed,
+    };
+  } finally {
+    model.close();
+  }
+}
+
+function refuseExisting(out: string): void {
+  if (!existsSync(out)) return;
+  throw new OutputError({
+    what: "the output is already there",
+    where: out,
+    hint: "choose another name, or remove the file; nothing is overwritten",
+  });
+}

@@ -1,0 +1,54 @@
+/** How far the work is. */
+export interface FisherStep {
+  readonly stage: string;
+  /** Examples done, of the `total`; layer by layer an example counts in parts. */
+  readonly done: number;
+  readonly total: number;
+  readonly examplesPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+export interface MeterOptions {
+  readonly onProgress?: ((progress: FisherStep) => void) | undefined;
+}
+
+/** Measures speed from the work of this run, without what was resumed. */
+export class Meter {
+  readonly #stage: string;
+  readonly #total: number;
+  readonly #report: MeterOptions["onProgress"];
+  readonly #start = performance.now();
+  readonly #before: number;
+  #done: number;
+
+  constructor(stage: string, total: number, done: number, options: MeterOptions) {
+    this.#stage = stage;
+    this.#total = total;
+    this.#before = done;
+    this.#done = done;
+    this.#report = options.onProgress;
+    this.#tell();
+  }
+
+  advance(examples: number): void {
+    this.#done += examples;
+    this.#tell();
+  }
+
+  finish(): void {
+    this.#tell();
+  }
+
+  #tell(): void {
+    const seconds = (performance.now() - this.#start) / 1000;
+    const examplesPerSecond = (this.#done - this.#before) / seconds;
+    this.#report?.({
+      stage: this.#stage,
+      done: this.#done,
+      total: this.#total,
+      examplesPerSecond,
+      secondsLeft:
+        examplesPerSecond > 0 ? (this.#total - this.#done) / examplesPerSecond : Infinity,
+    });
+  }
+}

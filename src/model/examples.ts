@@ -1,0 +1,113 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import { encodeExample, type EncodeSettings } from "../data/encode.js";
+import type { EncodedExample } from "../data/example.js";
+import { readImagePreprocessing } from "../data/image-preprocessing.js";
+import type { DataOptions } from "../data/options.js";
+import { readExamples } from "../data/read.js";
+import { openTokenizer, type TextTokenizer } from "../data/tokenizer.js";
+import { DataError, ModelError, UsageError } from "../errors.js";
+import { resolveDataFile } from "../hub/resolve-data.js";
+import type { Model } from "./open.js";
+
+/** Texts are cut to this by default, where the model takes longer ones: attention grows with the square of the length. */
+const DEFAULT_LENGTH = 512;
+
+export interface LoadOptions extends DataOptions {
+  readonly maxLength?: number | undefined;
+  /** Every example must carry its class. */
+  readonly needLabels?: boolean | undefined;
+}
+
+/** A data file as a model takes it. */
+export interface LoadedExamples {
+  readonly examples: readonly EncodedExample[];
+  /** Tokens to which texts were cut; undefined for images. */
+  readonly maxLength: number | undefined;
+  /** Of the data file; undefined for a folder. */
+  readonly sha256: string | undefined;
+}
+
+/**
+ * Reads a data file and encodes every example for a model: tokens, pixels, classes.
+ * @throws DataError for a file that cannot be read, is empty, or does not fit the model; ModelError where the tokenizer does not
+ * fit the model; UsageError for a length that the model does not take
+ */
+export async function loadExamples(
+  model: Model,
+  data: string,
+  options: LoadOptions,
+): Promise<LoadedExamples> {
+  const path = await resolveDataFile(data);
+  const settings = await encodeSettings(model, options);
+  const examples: EncodedExample[] = [];
+  for await (const example of readExamples(path, options)) {
+    if (settings.tokenizer === undefined && example.text !== undefined) {
+      settings.tokenizer = await tokenizerOf(model);
+    }
+    const encoded = encodeExample(example, settings);
+    if (options.needLabels === true && encoded.label === undefined && model.network.task === "classification") {
+      throw new DataError({
+        what: "an example has no label",
+        where: example.where,
+        expected: "the class, under `label` or the column named by --label-column",
+      });
+    }
+    examples.push(encoded);
+  }
+  const isFile = (await stat(path)).isFile();
+  return {
+    examples,
+    maxLength: settings.image === undefined ? settings.maxLength : undefined,
+    sha256: isFile ? await hashOf(path) : undefined,
+  };
+}
+
+/** How examples become input of a model; the tokenizer is opened when the first text comes. */
+async function encodeSettings(
+  model: Model,
+  options: LoadOptions,
+): Promise<EncodeSettings & { tokenizer?: TextTokenizer }> {
+  const { network } = model;
+  const byName = new Map(network.classNames?.map((name, i) => [name, i] as const));
+  const classes =
+    network.task === "classification" ? { count: network.classes ?? 0, byName } : undefined;
+  if (network.image !== undefined) {
+    const preprocessing = readImagePreprocessing(model.folder);
+    return { maxLength: 1, classes, image: { preprocessing, shape: network.image } };
+  }
+  const most = network.positions ?? Infinity;
+  const maxLength = options.maxLength ?? Math.min(DEFAULT_LENGTH, most);
+  if (maxLength > most) {
+    throw new UsageError({
+      what: "texts would be longer than the model's positions",
+      got: `a maximal length of ${maxLength}`,
+      expected: `at most ${most}`,
+    });
+  }
+  return { maxLength, classes, vocabularySize: network.vocabulary };
+}
+
+/** @throws ModelError where the tokenizer has tokens that the model's embedding has no row for */
+export async function tokenizerOf(model: Model): Promise<TextTokenizer> {
+  const tokenizer = await openTokenizer(model.folder);
+  const { vocabulary } = model.network;
+  if (vocabulary !== undefined && tokenizer.size > vocabulary) {
+    throw new ModelError({
+      what: "the tokenizer has tokens that the model does not know",
+      where: tokenizer.where,
+      got: `${tokenizer.size} tokens`,
+      expected: `at most ${vocabulary}, the rows of the model's embedding`,
+      hint: "tokenizer and weights belong to different models",
+    });
+  }
+  return tokenizer;
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
+}
