@@ -8,6 +8,7 @@ import { llama } from "./llama.js";
 import { mistral } from "./mistral.js";
 import { qwen2 } from "./qwen2.js";
 import { roberta } from "./roberta.js";
+import { t5 } from "./t5.js";
 import { vit } from "./vit.js";
 
 /** The families that are known, one line each. */
@@ -20,6 +21,7 @@ export const ARCHITECTURES: readonly Architecture[] = [
   llama,
   mistral,
   qwen2,
+  t5,
 ];
 
 /**
