@@ -15,7 +15,7 @@ import { assemble, type Section } from "./parts/sections.js";
 import { flowing, linearLayer, linearParameters } from "./parts/stages.js";
 
 const WORDS = "roberta.embeddings.word_embeddings.weight";
-/** Token types as buffers, and the pooler that older versions of transformers stored although no head here reads it. */
+/** Buffers, and the pooler that older versions of transformers stored although no head here reads it. */
 const UNUSED = [/^roberta\.embeddings\.(position_ids|token_type_ids)$/, /^roberta\.pooler\./];
 
 /**
@@ -32,6 +32,9 @@ export const roberta: Architecture = {
     const shape = bertShape(config);
     const { vocabulary, tokenTypes, layer } = shape;
     const padTokenId = padTokenOf(config, vocabulary, 1);
+    if (padTokenId === undefined) {
+      throw config.refuse("pad_token_id", "a token id: positions are counted from it");
+    }
     // Position p belongs to padding and those before it to nothing: so many are left for tokens.
     const positions = shape.positions - padTokenId - 1;
     if (positions < 1) {

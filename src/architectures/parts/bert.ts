@@ -92,7 +92,7 @@ export interface TextEmbeddings {
   readonly epsilon: number;
   readonly dropout: number;
   /** The token whose row is never trained. */
-  readonly padding: number;
+  readonly padding: number | undefined;
   /** The places' embeddings [B, T, H] by the table of positions. */
   placed(scope: Scope, table: Tensor): Tensor;
   /** Whether the table of positions is listed last, as in RoBERTa, or second. */

@@ -17,10 +17,11 @@ import type { Scope } from "../architecture.js";
 import type { ConfigReader } from "../config.js";
 
 /**
- * Rows of a table by their numbers, of which row `padding` is never trained: PyTorch's `Embedding(padding_idx)` gives it the
- * gradient 0 also where a text holds the padding token as a word. ids [B, T] → [B, T, H].
+ * Rows of a table by their numbers, of which row `padding`, if any, is never trained: PyTorch's `Embedding(padding_idx)` gives it
+ * the gradient 0 also where a text holds the padding token as a word. ids [B, T] → [B, T, H].
  */
-export function paddedEmbedding(table: Tensor, ids: Tensor, padding: number): Tensor {
+export function paddedEmbedding(table: Tensor, ids: Tensor, padding: number | undefined): Tensor {
+  if (padding === undefined) return embedding(table, ids);
   const share = subtract(1, cast(equal(ids, whole(ids, padding))));
   return maskGradient(embedding(table, ids), reshape(share, [...share.shape, 1]));
 }
@@ -45,10 +46,15 @@ export function positionsBehindPadding(ids: Tensor, padding: number): Tensor {
 }
 
 /**
- * The padding token's id.
+ * The padding token's id, undefined where the configuration says null: every row of the token table is then trained.
  * @throws ModelError where it is no row of the token table.
  */
-export function padTokenOf(config: ConfigReader, vocabulary: number, otherwise: number): number {
+export function padTokenOf(
+  config: ConfigReader,
+  vocabulary: number,
+  otherwise: number,
+): number | undefined {
+  if (config.mentions("pad_token_id") && !config.has("pad_token_id")) return undefined;
   const id = config.number("pad_token_id", otherwise);
   if (Number.isSafeInteger(id) && id >= 0 && id < vocabulary) return id;
   throw config.refuse("pad_token_id", `a token id below vocab_size, ${vocabulary}`);
