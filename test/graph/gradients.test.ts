@@ -1,0 +1,489 @@
+import { describe, expect, it } from "vitest";
+import {
+  add,
+  batchInput,
+  broadcastTo,
+  conv2d,
+  differentiate,
+  embedding,
+  gelu,
+  gradient,
+  Graph,
+  hyperbolicTangent,
+  layerNorm,
+  linear,
+  matmul,
+  multiply,
+  outerFactors,
+  outerRows,
+  parameter,
+  reshape,
+  softmax,
+  type Sparse,
+  squaredGradients,
+  sum,
+  type Tensor,
+  tiedRowSquares,
+} from "../../src/graph/index.js";
+import type { Contribution } from "../../src/graph/operator.js";
+import { sizeOf } from "../../src/graph/tensor.js";
+import { GraphError } from "../../src/errors.js";
+import { random } from "../random.js";
+import { difference, type Feeds, nameOf, partsOf, written } from "./setting.js";
+import { reference, run } from "./run.js";
+
+/** A network over any number of examples, written with the names and the shapes of its inputs. */
+interface Net {
+  readonly examples: number;
+  /** Rows of the table, where ids are drawn. */
+  readonly rows?: number;
+  build(inputs: Inputs): Tensor;
+}
+
+interface Inputs {
+  readonly examples: number;
+  batch(name: string, shape: readonly number[]): Tensor;
+  ids(name: string, shape: readonly number[]): Tensor;
+  weight(name: string, shape: readonly number[]): Tensor;
+}
+
+/** A table so large that its gradient stays rows, and one so small that it does not. */
+const [LARGE, SMALL] = [70, 6];
+
+const ids = (inputs: Inputs, length = 5): Tensor => inputs.ids("ids", [inputs.examples, length]);
+
+function tied(rows: number): Net {
+  return {
+    examples: 3,
+    rows,
+    build(inputs) {
+      const table = inputs.weight("table", [rows, 4]);
+      const hidden = hyperbolicTangent(embedding(table, ids(inputs)));
+      return softmax(linear(hidden, table));
+    },
+  };
+}
+
+const NETS: Readonly<Record<string, Net>> = {
+  "a bias, a scale and positions that are broadcast": {
+    examples: 4,
+    build(inputs) {
+      const x = inputs.batch("x", [inputs.examples, 3, 5]);
+      const placed = add(x, inputs.weight("positions", [1, 3, 5]));
+      const scaled = multiply(placed, inputs.weight("scale", [5]));
+      return gelu(add(scaled, inputs.weight("bias", [3, 1])));
+    },
+  },
+  "a linear layer over places": {
+    examples: 3,
+    build: (inputs) =>
+      gelu(
+        linear(
+          inputs.batch("x", [inputs.examples, 4, 3]),
+          inputs.weight("w", [5, 3]),
+          inputs.weight("b", [5]),
+        ),
+      ),
+  },
+  "a linear layer without places, stored input first": {
+    examples: 4,
+    build: (inputs) =>
+      linear(inputs.batch("x", [inputs.examples, 3]), inputs.weight("w", [3, 2]), undefined, {
+        inputFirst: true,
+      }),
+  },
+  "a weight used twice": {
+    examples: 3,
+    build(inputs) {
+      const w = inputs.weight("w", [4, 4]);
+      const b = inputs.weight("b", [4]);
+      const x = inputs.batch("x", [inputs.examples, 2, 4]);
+      // The second use sees the first token only, so the uses differ in their places.
+      const first = hyperbolicTangent(linear(x, w, b));
+      return linear(reshape(sum(first, [1], { keep: true }), [inputs.examples, 4]), w, b);
+    },
+  },
+  "a matrix that meets the batch in a product": {
+    examples: 3,
+    build: (inputs) =>
+      matmul(inputs.weight("w", [2, 4]), inputs.batch("x", [inputs.examples, 4, 3])),
+  },
+  "a normalisation": {
+    examples: 3,
+    build: (inputs) =>
+      layerNorm(
+        inputs.batch("x", [inputs.examples, 4, 5]),
+        inputs.weight("scale", [5]),
+        inputs.weight("shift", [5]),
+        1e-5,
+      ),
+  },
+  "a convolution": {
+    examples: 3,
+    build: (inputs) =>
+      conv2d(
+        inputs.batch("x", [inputs.examples, 2, 4, 5]),
+        inputs.weight("w", [3, 2 * 6]),
+        inputs.weight("b", [3]),
+        { kernel: [2, 3], stride: [1, 2], padding: [1, 1] },
+      ),
+  },
+  "a large table with repeated tokens": {
+    examples: 3,
+    rows: LARGE,
+    build: (inputs) => gelu(embedding(inputs.weight("table", [LARGE, 3]), ids(inputs, 7))),
+  },
+  "a small table with repeated tokens": {
+    examples: 3,
+    rows: SMALL,
+    build: (inputs) => gelu(embedding(inputs.weight("table", [SMALL, 3]), ids(inputs, 7))),
+  },
+  "a large table used twice": {
+    examples: 2,
+    rows: LARGE,
+    build(inputs) {
+      const table = inputs.weight("table", [LARGE, 3]);
+      const other = embedding(table, inputs.ids("other", [inputs.examples, 5]));
+      return multiply(embedding(table, ids(inputs)), other);
+    },
+  },
+  "a large tied table": tied(LARGE),
+  "a small tied table": tied(SMALL),
+  "a large tied table in three uses": {
+    examples: 2,
+    rows: LARGE,
+    build(inputs) {
+      const table = inputs.weight("table", [LARGE, 4]);
+      const hidden = add(
+        embedding(table, ids(inputs)),
+        embedding(table, inputs.ids("other", [inputs.examples, 5])),
+      );
+      return linear(hyperbolicTangent(hidden), table);
+    },
+  },
+};
+
+interface Built {
+  readonly result: Tensor;
+  readonly batch: readonly Tensor[];
+  readonly weights: readonly Tensor[];
+}
+
+function build(net: Net, examples: number): Built {
+  const graph = new Graph();
+  const batch: Tensor[] = [];
+  const weights: Tensor[] = [];
+  const kept = (list: Tensor[], tensor: Tensor): Tensor => {
+    if (!list.includes(tensor)) list.push(tensor);
+    return tensor;
+  };
+  const result = net.build({
+    examples,
+    batch: (name, shape) => kept(batch, batchInput(graph, name, shape, "float32")),
+    ids: (name, shape) => kept(batch, batchInput(graph, name, shape, "int64")),
+    weight: (name, shape) => kept(weights, parameter(graph, name, shape)),
+  });
+  const cotangent = batchInput(graph, "cotangent", result.shape, "float32");
+  return { result, batch: [...batch, cotangent], weights };
+}
+
+/** Tokens are drawn out of few, so that they come again. */
+function draw(net: Net, { batch, weights }: Built): Feeds {
+  const numbers = random(7);
+  return Object.fromEntries(
+    [...batch, ...weights].map((tensor) => [
+      nameOf(tensor),
+      Array.from({ length: sizeOf(tensor.shape) }, () =>
+        tensor.type === "int64"
+          ? numbers.below(4) * Math.floor((net.rows ?? 4) / 4)
+          : Math.fround(numbers.normal()),
+      ),
+    ]),
+  );
+}
+
+/** The contributions to every weight, with the cotangent that is fed. */
+function contributionsOf({
+  result,
+  batch,
+  weights,
+}: Built): ReadonlyMap<Tensor, readonly Contribution[]> {
+  const cotangent = batch.at(-1);
+  const found = new Map<Tensor, readonly Contribution[]>();
+  if (cotangent === undefined) return found;
+  differentiate([{ tensor: result, cotangent }], weights, (target, contributions) =>
+    found.set(target, contributions),
+  );
+  return found;
+}
+
+type Rule = (parameter: Tensor, contributions: readonly Contribution[]) => Sparse;
+
+/** What a rule makes of every weight, as named parts. */
+function partsBy(rule: Rule, built: Built): Record<string, Tensor> {
+  const parts = [...contributionsOf(built)].map(([weight, contributions]) =>
+    partsOf(nameOf(weight), rule(weight, contributions)),
+  );
+  return Object.assign({}, ...parts);
+}
+
+function evaluateBy(rule: Rule, built: Built, feeds: Feeds): Record<string, number[]> {
+  const values = reference(partsBy(rule, built), feeds);
+  return Object.fromEntries(
+    built.weights.map((weight) => [nameOf(weight), written(nameOf(weight), weight.shape, values)]),
+  );
+}
+
+/** The gradients of every example alone, each from a batch of one. */
+function alone(net: Net, full: Built, feeds: Feeds): Record<string, number[]>[] {
+  const one = build(net, 1);
+  return Array.from({ length: net.examples }, (_, n) => {
+    const own: Feeds = { ...feeds };
+    for (const tensor of full.batch) {
+      const values = feeds[nameOf(tensor)] ?? [];
+      const size = values.length / net.examples;
+      own[nameOf(tensor)] = values.slice(n * size, (n + 1) * size);
+    }
+    return evaluateBy(gradient, one, own);
+  });
+}
+
+function summed(
+  gradients: readonly Record<string, number[]>[],
+  name: string,
+  rule: (one: number) => number,
+): number[] {
+  const [first] = gradients;
+  return (first?.[name] ?? []).map((_, i) =>
+    gradients.reduce((total, one) => total + rule(one[name]?.[i] ?? NaN), 0),
+  );
+}
+
+describe.each(Object.entries(NETS))("%s", (_, net) => {
+  const full = build(net, net.examples);
+  const feeds = draw(net, full);
+  const single = alone(net, full, feeds);
+
+  it("has as its gradient the sum of the gradients of single examples, to 1e-12", () => {
+    const batch = evaluateBy(gradient, full, feeds);
+    for (const weight of full.weights) {
+      const name = nameOf(weight);
+      const expected = summed(single, name, (one) => one);
+      expect(difference(batch[name] ?? [], expected), name).toBeLessThan(1e-12);
+    }
+  });
+
+  it("has as its squares the squares of the gradients of single examples, to 1e-12", () => {
+    const squares = evaluateBy(squaredGradients, full, feeds);
+    for (const weight of full.weights) {
+      const name = nameOf(weight);
+      const expected = summed(single, name, (one) => one * one);
+      expect(difference(squares[name] ?? [], expected), name).toBeLessThan(1e-12);
+    }
+  });
+
+  it("has these squares in the runtime to 2e-6 of the largest", async () => {
+    const values = await run(partsBy(squaredGradients, full), feeds);
+    for (const weight of full.weights) {
+      const name = nameOf(weight);
+      const expected = summed(single, name, (one) => one * one);
+      const got = written(name, weight.shape, values);
+      expect(difference(got, expected), name).toBeLessThan(2e-6);
+    }
+  });
+});
+
+describe("worked examples", () => {
+  const graph = new Graph();
+
+  it("sum an example's places before squaring, and examples after", () => {
+    // y = x + b: the gradients of b are 1 + 2 = 3 and 10 − 4 = 6.
+    const b = parameter(graph, "b", [1]);
+    const value = batchInput(graph, "value", [2, 2, 1], "float32");
+    const squares = squaredGradients(b, [{ kind: "wide", value }]);
+    expect(reference(partsOf("b", squares), { value: [1, 2, 10, -4] })).toEqual({
+      "b.dense": Float64Array.of(9 + 36),
+    });
+  });
+
+  it("sum the outer products of an example before squaring", () => {
+    // G₁ = 1·(3, 4) + 2·(5, 6) = (13, 16), G₂ = 1·(1, 0) − 1·(1, 1) = (0, −1).
+    const w = parameter(graph, "w", [1, 2]);
+    const left = batchInput(graph, "left", [2, 2, 1], "float32");
+    const right = batchInput(graph, "right", [2, 2, 2], "float32");
+    const squares = squaredGradients(w, [{ kind: "outer", left, right }]);
+    const feeds = { left: [1, 2, 1, -1], right: [3, 4, 5, 6, 1, 0, 1, 1] };
+    expect(reference(partsOf("w", squares), feeds)).toEqual({
+      "w.dense": Float64Array.of(13 ** 2, 16 ** 2 + 1),
+    });
+  });
+
+  it("sum the rows of a token before squaring, at its first place", () => {
+    const table = parameter(graph, "table", [LARGE, 1]);
+    const tokens = batchInput(graph, "tokens", [1, 3], "int64");
+    const values = batchInput(graph, "values", [1, 3, 1], "float32");
+    const squares = squaredGradients(table, [{ kind: "rows", ids: tokens, values }]);
+    const parts = reference(partsOf("table", squares), { tokens: [8, 5, 8], values: [1, 2, 3] });
+    expect(parts).toEqual({
+      "table.ids": Float64Array.of(8, 5, 8),
+      "table.values": Float64Array.of(16, 4, 0),
+    });
+  });
+
+  it("split the squares of a tied table into O² and 2OR + R²", () => {
+    const table = parameter(graph, "table", [LARGE, 1]);
+    const tokens = batchInput(graph, "tokens", [1, 2], "int64");
+    const values = batchInput(graph, "values", [1, 2, 1], "float32");
+    const left = batchInput(graph, "wide", [1, 1, LARGE], "float32");
+    const right = batchInput(graph, "hidden", [1, 1, 1], "float32");
+    const squares = squaredGradients(table, [
+      { kind: "outer", left, right },
+      { kind: "rows", ids: tokens, values },
+    ]);
+    // O is 7 in row 3 and 2 in row 4; R is 1 + 4 = 5 in row 3: the squares are 12² and 2².
+    const wide = Array.from({ length: LARGE }, (_, i) => (i === 3 ? 7 : i === 4 ? 2 : 0));
+    const parts = reference(partsOf("table", squares), {
+      tokens: [3, 3],
+      values: [1, 4],
+      wide,
+      hidden: [1],
+    });
+    expect(parts["table.values"]).toEqual(Float64Array.of(2 * 7 * 5 + 25, 0));
+    expect(parts["table.dense"]).toEqual(Float64Array.from(wide, (one) => one * one));
+  });
+});
+
+describe("padding", () => {
+  /** Two examples of one and of three tokens, of `length` places each; the cotangents of padding are zero. */
+  function squares(length: number): number[] {
+    const net: Net = { ...tied(LARGE), examples: 2, build: (inputs) => padded(inputs, length) };
+    const built = build(net, 2);
+    const wide = (size: number, values: (place: number) => readonly number[]): number[] =>
+      [1, 3].flatMap((tokens, n) =>
+        Array.from({ length }, (_, t) =>
+          t < tokens ? values(10 * n + t) : Array.from({ length: size }, () => 0),
+        ).flat(),
+      );
+    const feeds = {
+      table: Array.from({ length: LARGE * 4 }, (_, i) => Math.sin(3 * i)),
+      ids: wide(1, (place) => [place % 3]),
+      cotangent: wide(LARGE, (place) =>
+        Array.from({ length: LARGE }, (_, i) => Math.sin(i + LARGE * place)),
+      ),
+    };
+    return evaluateBy(squaredGradients, built, feeds)["table"] ?? [];
+  }
+
+  function padded(inputs: Inputs, length: number): Tensor {
+    const table = inputs.weight("table", [LARGE, 4]);
+    return linear(hyperbolicTangent(embedding(table, ids(inputs, length))), table);
+  }
+
+  it("contributes nothing, although its token occurs in the text", () => {
+    expect(Math.max(...squares(3))).toBeGreaterThan(1);
+    expect(difference(squares(6), squares(3))).toBeLessThan(1e-14);
+  });
+});
+
+describe("a tied table in two graphs", () => {
+  it("has the squares that it has in one, to 1e-12", () => {
+    const net = tied(LARGE);
+    const whole = build(net, net.examples);
+    const feeds = draw(net, whole);
+    const expected = evaluateBy(squaredGradients, whole, feeds)["table"] ?? [];
+
+    // The head: from the hidden state to the probabilities, and the cotangent of the hidden state back.
+    const top = new Graph();
+    const hiddenShape = [net.examples, 5, 4];
+    const topTable = parameter(top, "table", [LARGE, 4]);
+    const hidden = batchInput(top, "hidden", hiddenShape, "float32");
+    const probabilities = softmax(linear(hidden, topTable));
+    const cotangent = batchInput(top, "cotangent", probabilities.shape, "float32");
+    const topIds = batchInput(top, "ids", [net.examples, 5], "int64");
+    const outputs: Record<string, Tensor> = {};
+    differentiate([{ tensor: probabilities, cotangent }], [topTable, hidden], (target, given) => {
+      const factors = outerFactors(target, given);
+      const back = gradient(target, given).dense;
+      if (target === hidden && back !== undefined) outputs["back"] = back;
+      if (target !== topTable || factors === undefined) return;
+      outputs["atRows"] = outerRows(factors, topIds);
+      Object.assign(outputs, partsOf("table", squaredGradients(target, given)));
+    });
+
+    // The embeddings: from the tokens to the hidden state.
+    const bottom = new Graph();
+    const table = parameter(bottom, "table", [LARGE, 4]);
+    const tokens = batchInput(bottom, "ids", [net.examples, 5], "int64");
+    const state = hyperbolicTangent(embedding(table, tokens));
+    const back = batchInput(bottom, "back", hiddenShape, "float32");
+    const atRows = batchInput(bottom, "atRows", hiddenShape, "float32");
+    const rows: Record<string, Tensor> = {};
+    differentiate([{ tensor: state, cotangent: back }], [table], (target, given) =>
+      Object.assign(rows, partsOf("table", tiedRowSquares(target, given, atRows))),
+    );
+
+    const forward = reference({ hidden: state }, feeds);
+    const above = reference(outputs, { ...feeds, hidden: Array.from(forward["hidden"] ?? []) });
+    const below = reference(rows, {
+      ...feeds,
+      back: Array.from(above["back"] ?? []),
+      atRows: Array.from(above["atRows"] ?? []),
+    });
+    const got = written("table", table.shape, { ...above, ...below });
+    expect(difference(got, expected)).toBeLessThan(1e-12);
+  });
+});
+
+describe("what cannot be told apart is refused", () => {
+  const graph = new Graph();
+  const x = batchInput(graph, "x", [2, 3], "float32");
+  const w = parameter(graph, "w", [3]);
+  const cotangent = batchInput(graph, "cotangent", [2, 3], "float32");
+  const squaresOf = (result: Tensor, seed: Tensor, by: Tensor) => () =>
+    differentiate([{ tensor: result, cotangent: seed }], [by], (target, contributions) =>
+      squaredGradients(target, contributions),
+    );
+
+  it("where parameters meet each other before the batch", () => {
+    expect(squaresOf(multiply(x, multiply(w, w)), cotangent, w)).toThrow(GraphError);
+    expect(squaresOf(multiply(x, multiply(w, w)), cotangent, w)).toThrow(
+      /cannot be told apart[^]*meet the batch before/,
+    );
+  });
+
+  it("where the loss mixes examples before they meet the parameter", () => {
+    const total = broadcastTo(sum(x, [0], { keep: true }), [2, 3]);
+    expect(squaresOf(multiply(total, w), multiply(total, 1), w)).toThrow(/cannot be told apart/);
+  });
+
+  it.each([
+    ["reshaped away", (y: Tensor) => reshape(y, [6])],
+    ["broadcast under a new axis", (y: Tensor) => broadcastTo(y, [2, 2, 3])],
+  ])("where the axis of the examples was %s", (_, move) => {
+    const moved = move(x);
+    const scale = parameter(graph, "scale", [1]);
+    expect(moved.batched).toBe(false);
+    expect(squaresOf(multiply(moved, scale), multiply(moved, 2), scale)).toThrow(
+      /cannot be told apart/,
+    );
+  });
+
+  it("where a parameter lies along the examples", () => {
+    const each = parameter(graph, "each", [2, 3]);
+    expect(squaresOf(multiply(x, each), cotangent, each)).toThrow(
+      /lies along the axis of the examples/,
+    );
+  });
+
+  it("where a parameter is a matrix here and met element by element there", () => {
+    const square = parameter(graph, "square", [3, 3]);
+    const wide = batchInput(graph, "wide", [2, 3, 3], "float32");
+    const result = add(matmul(wide, square), linear(wide, square));
+    const seed = batchInput(graph, "seed", [2, 3, 3], "float32");
+    expect(squaresOf(result, seed, square)).toThrow(/both as a matrix and element by element/);
+  });
+
+  it("where a table of another graph has no rows in this one", () => {
+    expect(() => tiedRowSquares(w, [], x)).toThrow(/no rows in this graph/);
+  });
+});
