@@ -1,0 +1,20 @@
+/**
+ * How many tokens of each of two texts are kept where there is room for so many: of the longer one fewer first, until
+ * both are equally long (`longest_first` of the library tokenizers; where one must be longer by one, the second, unless
+ * the first was the longer one).
+ */
+export function truncatedLengths(
+  first: number,
+  second: number,
+  room: number,
+): readonly [number, number] {
+  if (first + second <= room) return [first, second];
+  const shorter = Math.min(first, second);
+  let least = shorter;
+  let most = least > room ? least : Math.max(least, room - least);
+  if (least + most > room) {
+    least = Math.floor(room / 2);
+    most = least + (room % 2);
+  }
+  return first > second ? [most, least] : [least, most];
+}
