@@ -1,0 +1,52 @@
+import type { Command } from "commander";
+import { failWith } from "./fail.js";
+
+interface Flags {
+  readonly tokenizer?: string;
+  readonly out: string;
+  readonly shardSize?: string;
+  readonly json?: true;
+}
+
+export function register(program: Command): void {
+  program
+    .command("convert")
+    .description("make a Hugging Face folder of a llama2.c model")
+    .argument("<file>", "weights as llama2.c has them (.bin, version 0, float32)")
+    .requiredOption("--out <dir>", "folder to make; it must not exist")
+    .option("--tokenizer <file>", "the model's tokenizer.bin; without it the folder has none")
+    .option("--shard-size <size>", "the most that one file holds (default: 5GB)")
+    .option("--json", "one JSON object on standard output")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ gradmerge convert stories15M.bin --tokenizer tokenizer.bin --out stories15M
+  $ gradmerge inspect stories15M`,
+    )
+    .action(convertCommand);
+}
+
+async function convertCommand(file: string, flags: Flags): Promise<void> {
+  try {
+    // One after another: Node 20 loses track where imports that share modules run side by side.
+    const { convertLlama2c } = await import("../checkpoint/convert-llama2c.js");
+    const { parseSize } = await import("../checkpoint/size.js");
+    const { grouped } = await import("../run/card.js");
+    const shardBytes = flags.shardSize === undefined ? undefined : parseSize(flags.shardSize);
+    const { tokenizer, out } = flags;
+    const result = convertLlama2c({ model: file, tokenizer, out, shardBytes });
+    if (flags.json === true) {
+      process.stdout.write(`${JSON.stringify(result)}\n`);
+      return;
+    }
+    const { layers, heads, keyValueHeads, dim, vocabulary } = result.config;
+    process.stdout.write(
+      `${out}: ${grouped(result.elements)} parameters in ${result.tensors} tensors\n` +
+        `  ${layers} layers of width ${dim}, ${heads} heads, ${keyValueHeads} key heads, ${grouped(vocabulary)} tokens\n` +
+        `  ${result.files.join(", ")}\n`,
+    );
+  } catch (error) {
+    failWith(error);
+  }
+}
