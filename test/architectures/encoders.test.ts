@@ -9,6 +9,7 @@ import { errorOf } from "./errors.js";
 import {
   changedConfig,
   batchOf,
+  largest,
   largestDifference,
   loadGolden,
   readValues,
@@ -41,7 +42,7 @@ describe("the encoders", () => {
       const want = (await readValues(file("dropout.safetensors"))).get(name)?.data ?? [];
       // Multiplying by 1 + rate tells every place and rate from every other.
       const got = referenceLogits(network, golden, (x, rate) => multiply(x, 1 + rate));
-      const size = Math.max(1, ...Array.from(want, Math.abs));
+      const size = Math.max(1, largest(want));
       const { real } = batchOf(network, golden);
       expect(largestDifference(got, want, real) / size).toBeLessThan(1e-6);
     },

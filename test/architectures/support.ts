@@ -349,8 +349,10 @@ export async function compute(
     new Map(
       [...values].map(([name, { length }]) => {
         const total = new Float64Array(length);
-        total.set(floats(results[`${kind}.${name}.dense`]) ?? []);
-        const rows = table.get(name)?.rows;
+        const { rows, transposed } = table.get(name) ?? {};
+        const dense = floats(results[`${kind}.${name}.dense`]) ?? new Float32Array();
+        const height = parameters.get(name)?.shape[0] ?? 1;
+        total.set(transposed === true ? turned(dense, height) : dense);
         const ids = floats(results[`${kind}.${name}.ids`]) ?? [];
         const width = rows?.values.shape.at(-1) ?? 1;
         floats(results[`${kind}.${name}.values`])?.forEach((value, i) => {
@@ -365,6 +367,12 @@ export async function compute(
     gradients: gathered("gradient", gradients),
     squares: gathered("squares", squares),
   };
+}
+
+/** [columns, rows] → [rows, columns]. */
+function turned(values: Float32Array, rows: number): Float32Array {
+  const columns = values.length / rows;
+  return values.map((_, i) => values[(i % columns) * rows + Math.floor(i / columns)] ?? Number.NaN);
 }
 
 /** The logits in float64, by the reference. */
@@ -433,10 +441,14 @@ export function largestDifference(
   return worst;
 }
 
+/** max |a| */
+export function largest(values: ArrayLike<number>): number {
+  return Array.from(values).reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+}
+
 /** max |a − b| / max |b| */
 export function relativeDifference(got: ArrayLike<number>, want: ArrayLike<number>): number {
-  const size = Array.from(want).reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-  return largestDifference(got, want) / size;
+  return largestDifference(got, want) / largest(want);
 }
 
 /**
@@ -475,7 +487,7 @@ export function testGoldens(architecture: Architecture, names: readonly string[]
       };
       worst("logits", largestDifference(computed.logits, want("logits"), batch.real));
       const scale = (table: ReadonlyMap<string, Float64Array>): number =>
-        Math.max(...[...table.values()].map((one) => Math.max(...one.map(Math.abs))));
+        Math.max(...[...table.values()].map(largest));
       for (const { name: key } of network.parameters) {
         const gradients = computed.gradients.get(key) ?? [];
         const fisher = fishers.get(key) ?? [];
@@ -500,13 +512,13 @@ export function testGoldens(architecture: Architecture, names: readonly string[]
     it("gives PyTorch's logits within 1e-6 of the largest in float64", async () => {
       const { golden, batch, reference } = await prepared();
       const want = golden.tensors.get("logits")?.data ?? new Float64Array();
-      const size = Math.max(1, ...want.map(Math.abs));
+      const size = Math.max(1, largest(want));
       expect(largestDifference(reference, want, batch.real) / size).toBeLessThan(1e-6);
     });
 
     it("gives the same logits within 1e-12 when every stage is a graph of its own", async () => {
       const { network, golden, batch, reference } = await prepared();
-      const size = Math.max(1, ...reference.map(Math.abs));
+      const size = Math.max(1, largest(reference));
       const staged = stagedLogits(network, golden);
       expect(largestDifference(staged, reference, batch.real) / size).toBeLessThan(1e-12);
     });
