@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
-import { encodeExample, type EncodeSettings } from "../data/encode.js";
+import { classesOf, encodeExample, type EncodeOptions, requireLabel } from "../data/encode.js";
 import type { EncodedExample } from "../data/example.js";
 import { readImagePreprocessing } from "../data/image-preprocessing.js";
 import type { DataOptions } from "../data/options.js";
 import { readExamples } from "../data/read.js";
 import { openTokenizer, type TextTokenizer } from "../data/tokenizer.js";
-import { DataError, ModelError, UsageError } from "../errors.js";
+import { ModelError, UsageError } from "../errors.js";
 import { resolveDataFile } from "../hub/resolve-data.js";
 import type { Model } from "./open.js";
 
@@ -41,20 +41,21 @@ export async function loadExamples(
   options: LoadOptions,
 ): Promise<LoadedExamples> {
   const path = await resolveDataFile(data);
-  const settings = await encodeSettings(model, options);
+  const settings = encodeOptions(model, options);
+  const most = model.network.positions ?? Infinity;
+  const needLabels = options.needLabels === true && model.network.task === "classification";
+  let tokenizer: TextTokenizer | undefined;
   const examples: EncodedExample[] = [];
   for await (const example of readExamples(path, options)) {
-    if (settings.tokenizer === undefined && example.text !== undefined) {
-      settings.tokenizer = await tokenizerOf(model);
-    }
-    const encoded = encodeExample(example, settings);
-    if (options.needLabels === true && encoded.label === undefined && model.network.task === "classification") {
-      throw new DataError({
-        what: "an example has no label",
-        where: example.where,
-        expected: "the class, under `label` or the column named by --label-column",
-      });
-    }
+    // Texts are cut by default; token ids only where a length is asked for.
+    const given = example.inputIds !== undefined;
+    if (!given && example.text !== undefined) tokenizer ??= await tokenizerOf(model);
+    const encoded = encodeExample(example, {
+      ...settings,
+      tokenizer,
+      maxLength: given ? (options.maxLength ?? most) : settings.maxLength,
+    });
+    if (needLabels) requireLabel(encoded);
     examples.push(encoded);
   }
   const isFile = (await stat(path)).isFile();
@@ -65,15 +66,13 @@ export async function loadExamples(
   };
 }
 
-/** How examples become input of a model; the tokenizer is opened when the first text comes. */
-async function encodeSettings(
-  model: Model,
-  options: LoadOptions,
-): Promise<EncodeSettings & { tokenizer?: TextTokenizer }> {
+/** How examples become input of a model, but for the tokenizer, which is opened when the first text comes. */
+function encodeOptions(model: Model, options: LoadOptions): EncodeOptions {
   const { network } = model;
-  const byName = new Map(network.classNames?.map((name, i) => [name, i] as const));
   const classes =
-    network.task === "classification" ? { count: network.classes ?? 0, byName } : undefined;
+    network.task === "classification"
+      ? classesOf(network.classes ?? 0, network.classNames ?? [])
+      : undefined;
   if (network.image !== undefined) {
     const preprocessing = readImagePreprocessing(model.folder);
     return { maxLength: 1, classes, image: { preprocessing, shape: network.image } };
@@ -87,7 +86,16 @@ async function encodeSettings(
       expected: `at most ${most}`,
     });
   }
-  return { maxLength, classes, vocabularySize: network.vocabulary };
+  return {
+    maxLength,
+    truncate: options.maxLength === undefined ? "text" : "all",
+    classes,
+    vocabularySize: network.vocabulary,
+    segments: network.inputs.includes("token_type_ids")
+      ? model.config.count("type_vocab_size", 1)
+      : undefined,
+    decoder: network.task === "sequence-to-sequence-lm",
+  };
 }
 
 /** @throws ModelError where the tokenizer has tokens that the model's embedding has no row for */

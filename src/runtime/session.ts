@@ -11,7 +11,8 @@ export interface SessionOptions {
   /** Threads inside one operator; by default the runtime's own choice. */
   readonly threads?: number | undefined;
   readonly device?: Device | undefined;
-  /** Copies weights into layouts that multiply faster; for graphs whose weights are constants. */
+  /** Whether memory of a run is kept for the next one, which is faster; true by default. */
+  readonly keepMemory?: boolean | undefined;
 }
 
 /** The values of inputs and outputs, in row-major order; whole numbers as BigInt64Array. */
@@ -44,6 +45,7 @@ export class Session {
         graphOptimizationLevel: "basic",
         ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
         interOpNumThreads: 1,
+        enableCpuMemArena: options.keepMemory !== false,
         executionMode: "sequential",
         logSeverityLevel: 3,
       });

@@ -1,0 +1,49 @@
+import type { Network } from "../architectures/architecture.js";
+import type { Part } from "./stage-graphs.js";
+
+/** Bytes that an element takes while its stage is summed: float64 sums, and float32 squares in the runtime and out of it. */
+const BYTES_PER_ELEMENT = 16;
+
+type Rows = readonly [number, number] | "all";
+
+/**
+ * Cuts the parameters of a stage into sweeps, so that the sums of one sweep fit into `bytes`. Only matrices are cut, by rows;
+ * embeddings, whose squares come as rows, are not (their weights are in memory anyway).
+ */
+export function partsOf(network: Network, index: number, bytes: number): readonly Part[] {
+  const shapes = new Map(network.parameters.map(({ name, shape }) => [name, shape]));
+  const stage = network.stages[index];
+  const most = Math.max(1, Math.floor(bytes / BYTES_PER_ELEMENT));
+  const parts: Record<string, Rows>[] = [{}];
+  let filled = 0;
+  const put = (local: string, rows: Rows, elements: number): void => {
+    if (filled > 0 && filled + elements > most) {
+      parts.push({});
+      filled = 0;
+    }
+    const part = parts.at(-1);
+    if (part !== undefined) part[local] = rows;
+    filled += elements;
+  };
+  for (const [local, name] of Object.entries(stage?.parameters ?? {})) {
+    const [rows = 1, ...others] = shapes.get(name) ?? [];
+    const width = others.reduce((a, b) => a * b, 1);
+    // The last stage makes logits: its large matrix is a linear layer.
+    const cuttable = others.length === 1 && index === network.stages.length - 1;
+    if (!cuttable || rows * width <= most) {
+      put(local, "all", rows * width);
+      continue;
+    }
+    const step = Math.max(1, Math.floor(most / width));
+    for (let start = 0; start < rows; start += step) {
+      const end = Math.min(rows, start + step);
+      put(local, [start, end], (end - start) * width);
+    }
+  }
+  return parts.map((rows) => ({ rows }));
+}
+
+/** The file that holds sums of a stage's parameter. */
+export function sumsName(stage: number, local: string, rows: Rows | undefined): string {
+  return `sums ${stage} ${local} ${rows === undefined || rows === "all" ? 0 : rows[0]}`;
+}
