@@ -24,6 +24,8 @@ export const STREAMS = {
   weights: 2,
   /** Signs that tell the tokens of a sequence apart. */
   signs: 3,
+  /** Elements that dropout leaves out. */
+  dropout: 4,
 } as const;
 
 /** Four words of 32 bits. */
