@@ -105,6 +105,16 @@ export function gradientsOf(setting: Setting, result: Tensor): Sparse[] {
   return setting.targets.map((target) => found.get(target) ?? {});
 }
 
+/** The dense gradient of Σ cotangent · result by one tensor. */
+export function slopeOf(result: Tensor, cotangent: Tensor, by: Tensor): Tensor {
+  let found: Tensor | undefined;
+  differentiate([{ tensor: result, cotangent }], [by], (target, contributions) => {
+    found = gradient(target, contributions).dense;
+  });
+  if (found === undefined) throw new Error("the tensor has no influence");
+  return found;
+}
+
 /** The tensors of a sparse one by name, for compiling and evaluating. */
 export function partsOf(name: string, { dense, rows }: Sparse): Record<string, Tensor> {
   return {
