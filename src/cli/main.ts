@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { Command } from "commander";
 import { VERSION } from "../version.js";
+import * as convert from "./convert.js";
 import * as demo from "./demo.js";
 import * as explain from "./explain.js";
 import { failWith } from "./fail.js";
+import * as fisher from "./fisher.js";
 import * as inspect from "./inspect.js";
 import * as merge from "./merge.js";
 import * as schema from "./schema.js";
@@ -19,6 +21,7 @@ const program = new Command("gradmerge")
 Examples:
   $ gradmerge merge recipe.yaml merged/        merge as the recipe says
   $ gradmerge merge recipe.yaml out --dry-run  show what it would do
+  $ gradmerge fisher yelp/ --data yelp.jsonl --out yelp/fisher.safetensors
   $ gradmerge inspect merged/ base/            what differs, and by how much
   $ gradmerge demo                             merge models that it makes itself
 
@@ -30,7 +33,8 @@ A recipe:
     - model: ./yelp
       parameters: { weight: 0.5 }`,
   );
-for (const command of [merge, inspect, explain, schema, demo]) command.register(program);
+for (const command of [merge, fisher, inspect, explain, convert, schema, demo])
+  command.register(program);
 
 // Whoever reads the output may stop, as `head` does; that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

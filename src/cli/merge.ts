@@ -1,7 +1,8 @@
-import { InvalidArgumentError, type Command } from "commander";
+import type { Command } from "commander";
 import { GradmergeError } from "../errors.js";
 import type { WorkerPool } from "../run/pool.js";
 import { failWith } from "./fail.js";
+import { positiveInteger } from "./options.js";
 
 interface Flags {
   readonly dryRun?: true;
@@ -77,10 +78,4 @@ async function mergeCommand(recipeFile: string, out: string, flags: Flags): Prom
     }
     failWith(error);
   }
-}
-
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError("Expected a whole number from 1 up.");
 }

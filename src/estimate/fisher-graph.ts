@@ -3,6 +3,7 @@ import {
   type CompiledGraph,
   compileGraph,
   differentiate,
+  squaredBatchGradient,
   squaredGradients,
   sum,
   type Tensor,
@@ -11,6 +12,9 @@ import { lengthOf } from "../graph/tensor.js";
 import type { Labels } from "../fisher/format.js";
 import { type BatchShape, buildNetwork } from "../model/graphs.js";
 import { type Objective, objectiveOf } from "./objective.js";
+
+/** Whose gradients are squared: those of single examples, or of whole batches. */
+export type FisherEstimator = "gradients" | "minibatch";
 
 /** Names of the outputs that hold a parameter's squared gradients. */
 export const OUTPUTS = {
@@ -34,10 +38,13 @@ export function buildFisherGraph(
   shape: BatchShape,
   labels: Labels,
   draws: number,
+  estimator: FisherEstimator = "gradients",
 ): FisherGraph {
   const built = buildNetwork(network, shape);
   const logits = logitsOf(built.after);
-  const objective = objectiveOf(network, logits, labels, draws);
+  const batchwise = estimator === "minibatch";
+  const objective = objectiveOf(network, logits, labels, draws, batchwise);
+  const squares = batchwise ? squaredBatchGradient : squaredGradients;
   const outputs: Record<string, Tensor> = {
     [OUTPUTS.watch]: sum(logits, logits.shape.map((_, axis) => axis).slice(1)),
   };
@@ -48,7 +55,7 @@ export function buildFisherGraph(
     [...built.parameters.values()],
     (parameter, contributions) => {
       const name = names.get(parameter) ?? "";
-      const { dense, rows, transposed } = squaredGradients(parameter, contributions);
+      const { dense, rows, transposed } = squares(parameter, contributions);
       if (dense !== undefined && transposed === true) {
         turned.set(name, [lengthOf(dense, 1), lengthOf(dense, 0)]);
       }

@@ -1,4 +1,5 @@
 import type { Labels } from "../fisher/format.js";
+import type { FisherEstimator } from "./fisher-graph.js";
 import type { BatchShape } from "../model/graphs.js";
 import type { Device, FeedData } from "../runtime/session.js";
 
@@ -8,6 +9,7 @@ export interface FisherSetup {
   readonly folder: string;
   readonly labels: Labels;
   readonly draws: number;
+  readonly estimator: FisherEstimator;
   /** Threads inside one operator. */
   readonly threads: number;
   readonly device: Device;

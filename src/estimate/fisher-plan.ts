@@ -10,6 +10,7 @@ import type { Model } from "../model/open.js";
 import { formatBytes } from "../report/units.js";
 import type { Device } from "../runtime/session.js";
 import { VERSION } from "../version.js";
+import type { FisherEstimator } from "./fisher-graph.js";
 import type { LabelSettings } from "./objective-feeds.js";
 
 /** What one run is, settled before anything is computed. */
@@ -36,6 +37,7 @@ interface PlanOptions {
   readonly memory?: number | undefined;
   readonly threads?: number | undefined;
   readonly definition?: Definition | undefined;
+  readonly estimator?: FisherEstimator | undefined;
 }
 
 /** Passes over all classes cost as many backward passes. */
@@ -43,10 +45,13 @@ const MOST_CLASSES = 100;
 /** Places of a micro-batch, examples × length: enough for fast products, little enough for the activations of wide networks. */
 const BATCH_PLACES = 2048;
 const MOST_EXAMPLES = 32;
+/** Examples whose gradients are summed before they are squared, by default. */
+const MINIBATCH = 16;
 
 /** One backward pass gives the exact Fisher of two classes; beyond, the paper's choice is to sample. */
-export function defaultLabels(network: Network): Labels {
-  return network.task === "classification" && network.classes === 2 ? "exact" : "sampled";
+export function defaultLabels(network: Network, estimator: FisherEstimator): Labels {
+  const twoClasses = network.task === "classification" && network.classes === 2;
+  return twoClasses && estimator === "gradients" ? "exact" : "sampled";
 }
 
 /** @throws FisherError or UsageError for labels that a network cannot have or settings that contradict each other */
@@ -57,6 +62,13 @@ export function checkLabels(network: Network, labels: Labels, options: PlanOptio
       what: "only sampled labels are drawn",
       got: `${options.draws} draws with ${labels} labels`,
       hint: "leave the draws out, or use sampled labels",
+    });
+  }
+  if (options.estimator === "minibatch" && labels === "exact") {
+    throw new UsageError({
+      what: "gradients of a mini-batch are sums over examples with one label each",
+      got: "exact labels",
+      expected: "sampled or observed labels",
     });
   }
   if (network.task === "classification") {
@@ -96,9 +108,9 @@ export function planFisher(
   const longest = lengths.reduce((a, b) => Math.max(a, b), 1);
   const batches = planBatches(lengths, {
     buckets: bucketLengths(longest),
-    ...(options.batch === undefined
+    ...(options.batch === undefined && settings.estimator === "gradients"
       ? { batchTokens: BATCH_PLACES, maxBatchSize: MOST_EXAMPLES }
-      : { batchSize: options.batch }),
+      : { batchSize: options.batch ?? MINIBATCH }),
   });
   const identity = [
     VERSION,
@@ -147,6 +159,13 @@ export function chooseMode(task: FisherTask, options: PlanOptions): FisherMode {
   const shared = 2 * bytes;
   if (shared + threads * each <= budget) return { kind: "whole-model", threads };
   if (shared + each <= budget) return { kind: "whole-model", threads: 1 };
+  if (task.estimator === "minibatch") {
+    throw new UsageError({
+      what: "layer by layer only the gradients of single examples are squared",
+      got: `${formatBytes(budget)} of memory`,
+      expected: `${formatBytes(shared + each)} for mini-batches`,
+    });
+  }
   if (task.device !== "cpu") {
     throw new RuntimeError({
       what: "the model is too large for this memory, and only the processor computes layer by layer",

@@ -29,7 +29,13 @@ serve<FisherSetup, FisherRequest, FisherReply>(async (setup) => {
     if (current?.key !== key) {
       // One at a time: a session keeps the memory of its activations.
       await current?.session.release();
-      const { compiled, turned } = buildFisherGraph(network, shape, setup.labels, setup.draws);
+      const { compiled, turned } = buildFisherGraph(
+        network,
+        shape,
+        setup.labels,
+        setup.draws,
+        setup.estimator,
+      );
       for (const [name, sides] of turned) transposed.set(name, sides);
       for (const { name, tensor } of compiled.outputs) {
         if (!name.startsWith(OUTPUTS.dense(""))) continue;

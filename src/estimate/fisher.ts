@@ -12,6 +12,7 @@ import { loadExamples } from "../model/examples.js";
 import { openModel } from "../model/open.js";
 import type { Device } from "../runtime/session.js";
 import { VERSION } from "../version.js";
+import type { FisherEstimator } from "./fisher-graph.js";
 import { removeSaved } from "./fisher-progress.js";
 import { checkLabels, chooseMode, defaultLabels, planFisher } from "./fisher-plan.js";
 import type { FisherStep } from "./meter.js";
@@ -42,7 +43,12 @@ export interface FisherOptions extends Omit<DataOptions, "signal"> {
   readonly device?: Device | undefined;
   /** For language models; `per-sequence` by default. */
   readonly definition?: Definition | undefined;
-  /** Examples of one micro-batch; by default by length and memory. */
+  /**
+   * Whose gradients are squared: `gradients` of single examples, the definition (the default), or of a `minibatch`, whose square times
+   * its size B estimates the same where gradients have mean zero, as with sampled labels, for the price of plain training; noisier.
+   */
+  readonly estimator?: FisherEstimator | undefined;
+  /** Examples of one micro-batch, or of a mini-batch; by default by length. */
   readonly batch?: number | undefined;
   readonly onProgress?: ((progress: FisherStep) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -80,7 +86,8 @@ export async function estimateFisher(options: FisherOptions): Promise<FisherResu
   const model = await openModel(options.model);
   try {
     const { network } = model;
-    const labels = options.labels ?? defaultLabels(network);
+    const estimator = options.estimator ?? "gradients";
+    const labels = options.labels ?? defaultLabels(network, estimator);
     const draws = labels === "sampled" ? (options.draws ?? 1) : 1;
     checkLabels(network, labels, options);
     const loaded = await loadExamples(model, options.data, {
@@ -90,7 +97,13 @@ export async function estimateFisher(options: FisherOptions): Promise<FisherResu
     const definition = options.definition ?? "per-sequence";
     const seed = options.seed ?? 0;
     const weights = weightsFingerprint(model.checkpoint);
-    const task = planFisher(model, loaded, { labels, draws, seed, definition }, weights, options);
+    const task = planFisher(
+      model,
+      loaded,
+      { labels, draws, seed, definition, estimator },
+      weights,
+      options,
+    );
     const mode = chooseMode(task, options);
     const sums =
       mode.kind === "whole-model"
@@ -109,6 +122,7 @@ export async function estimateFisher(options: FisherOptions): Promise<FisherResu
       data: basename(options.data),
       dataSha256: loaded.sha256,
       accumulation: "f64",
+      batch: estimator === "minibatch" ? task.batches[0]?.size : undefined,
       model: options.model,
       createdWith: `gradmerge ${VERSION}`,
       weights,
@@ -117,7 +131,9 @@ export async function estimateFisher(options: FisherOptions): Promise<FisherResu
       options.out,
       model,
       sums.totals,
-      1 / (loaded.examples.length * passesOf(network, labels, draws).divisor),
+      1 /
+        (loaded.examples.length *
+          passesOf(network, labels, draws, estimator === "minibatch").divisor),
       options.dtype ?? "F32",
       metadata,
     );

@@ -5,6 +5,7 @@ import type { Definition, Labels } from "../fisher/format.js";
 import { batchTargets } from "../model/feeds.js";
 import type { BatchShape } from "../model/graphs.js";
 import type { FeedData } from "../runtime/session.js";
+import type { FisherEstimator } from "./fisher-graph.js";
 import { OBJECTIVE_INPUTS, passesOf } from "./objective.js";
 
 /** The settings that labels and random numbers depend on. */
@@ -13,6 +14,7 @@ export interface LabelSettings {
   readonly draws: number;
   readonly seed: number;
   readonly definition: Definition;
+  readonly estimator: FisherEstimator;
 }
 
 /** Draws of one example are this far apart in its random numbers: more than any sequence has tokens. */
@@ -30,7 +32,12 @@ export function objectiveFeeds(
   shape: BatchShape,
   settings: LabelSettings,
 ): readonly Record<string, FeedData>[] {
-  const { passes } = passesOf(network, settings.labels, settings.draws);
+  const { passes } = passesOf(
+    network,
+    settings.labels,
+    settings.draws,
+    settings.estimator === "minibatch",
+  );
   const numbers = Array.from({ length: passes }, (_, pass) => pass);
   return network.task === "classification"
     ? numbers.map((pass) => classificationFeeds(network, examples, shape, settings, pass))
@@ -41,14 +48,14 @@ function classificationFeeds(
   network: Network,
   examples: readonly EncodedExample[],
   { size }: BatchShape,
-  { labels, draws, seed }: LabelSettings,
+  { labels, draws, seed, estimator }: LabelSettings,
   pass: number,
 ): Record<string, FeedData> {
   const weight = new Float32Array(size).fill(1, 0, examples.length);
   const feeds: Record<string, FeedData> = { [OBJECTIVE_INPUTS.weight]: weight };
   if (labels === "sampled") {
     // With two classes one pass takes every draw.
-    const width = network.classes === 2 ? draws : 1;
+    const width = network.classes === 2 && estimator === "gradients" ? draws : 1;
     const uniforms = new Float32Array(size * width);
     examples.forEach(({ index }, n) => {
       for (let k = 0; k < width; k++) {

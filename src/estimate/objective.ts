@@ -55,15 +55,21 @@ export const OBJECTIVE_INPUTS = {
  *
  * With two classes p − e_y is a multiple of (1, −1) whatever y is: p₁·(−1, 1) or p₀·(1, −1). So one pass does for any
  * labels, with the cotangent m·(1, −1) and m² the mean of the squared factors; the expectation has m² = p₀p₁² + p₁p₀² = p₀p₁.
+ * That loses the sign, which `signed` keeps, for estimators that sum gradients of examples before they square them.
  */
-export function classificationObjective(logits: Tensor, labels: Labels, draws: number): Objective {
+export function classificationObjective(
+  logits: Tensor,
+  labels: Labels,
+  draws: number,
+  signed = false,
+): Objective {
   const { graph } = logits;
   const [batch, classes] = [lengthOf(logits, 0), lengthOf(logits, 1)];
   const weight = batchInput(graph, OBJECTIVE_INPUTS.weight, [batch], "float32");
   const probability = softmax(logits);
   const weighted = (cotangent: Tensor): Tensor => multiply(cotangent, reshape(weight, [batch, 1]));
 
-  if (classes === 2) {
+  if (classes === 2 && !signed) {
     const [p0, p1] = [slice(probability, 1, 0, 1), slice(probability, 1, 1, 2)];
     const factor = squareRoot(twoClassSquare(p0, p1));
     const direction = constant(graph, [1, 2], [1, -1]);
@@ -125,9 +131,12 @@ export function passesOf(
   network: Network,
   labels: Labels,
   draws: number,
+  signed = false,
 ): { readonly passes: number; readonly divisor: number } {
   const classes = network.classes ?? 2;
-  if (network.task === "classification" && classes === 2) return { passes: 1, divisor: 1 };
+  if (network.task === "classification" && classes === 2 && !signed) {
+    return { passes: 1, divisor: 1 };
+  }
   if (labels === "sampled") return { passes: draws, divisor: draws };
   return { passes: labels === "exact" ? classes : 1, divisor: 1 };
 }
@@ -138,8 +147,11 @@ export function objectiveOf(
   logits: Tensor,
   labels: Labels,
   draws: number,
+  signed = false,
 ): Objective {
-  if (network.task === "classification") return classificationObjective(logits, labels, draws);
+  if (network.task === "classification") {
+    return classificationObjective(logits, labels, draws, signed);
+  }
   return languageModelObjective(logits, labels === "observed" ? "observed" : "sampled");
 }
 

@@ -31,7 +31,7 @@ export async function sumWhole(
     ]),
   );
   const turn = new SharedArrayBuffer(4);
-  const { passes } = passesOf(network, task.labels, task.draws);
+  const { passes } = passesOf(network, task.labels, task.draws, task.estimator === "minibatch");
   const saved = await restore(options.out, task.fingerprint, totals);
   const first = saved?.batches ?? 0;
   Atomics.store(new Int32Array(turn), 0, first * passes);
@@ -44,6 +44,7 @@ export async function sumWhole(
     folder: model.folder,
     labels: task.labels,
     draws: task.draws,
+    estimator: task.estimator,
     threads: 1,
     device: task.device,
     totals,

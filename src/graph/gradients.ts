@@ -2,6 +2,7 @@ import { GraphError } from "../errors.js";
 import type { Contribution } from "./operator.js";
 import { add, cast, equal, less, multiply, square } from "./operators/binary.js";
 import { constant } from "./operators/constant.js";
+import { embedding } from "./operators/embedding.js";
 import { matmul } from "./operators/matmul.js";
 import { outerSquares } from "./operators/outer-squares.js";
 import { sum } from "./operators/reduce.js";
@@ -86,6 +87,33 @@ export function squaredGradients(
         add(squares, crossTerms(merged.values, outerRows(outer, rows.ids))),
       ),
     },
+  };
+}
+
+/**
+ * (Σₙ Gₙ)², the square of the gradient of a whole batch. Divided by the number of examples, and averaged over batches, it estimates
+ * the mean of Gₙ² where gradients have mean zero and are independent, since then the mixed terms vanish in expectation.
+ */
+export function squaredBatchGradient(
+  parameter: Tensor,
+  contributions: readonly Contribution[],
+): Sparse {
+  const { dense, rows } = gradient(parameter, contributions);
+  if (rows === undefined) return dense === undefined ? {} : { dense: square(dense) };
+  const [examples, length, width] = rows.values.shape;
+  const places = (examples ?? 1) * (length ?? 1);
+  const ids = reshape(rows.ids, [1, places]);
+  const merged = mergeRows({
+    kind: "rows",
+    ids,
+    values: reshape(rows.values, [1, places, width ?? 1]),
+  });
+  const squares = square(merged.values);
+  const all =
+    dense === undefined ? squares : add(squares, crossTerms(merged.values, embedding(dense, ids)));
+  return {
+    ...(dense === undefined ? {} : { dense: square(dense) }),
+    rows: { ids, values: multiply(merged.first, all) },
   };
 }
 

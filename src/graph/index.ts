@@ -28,6 +28,7 @@ export { gelu, geluTanh, quickGelu, silu } from "./operators/activations.js";
 export { largest, mean, sum } from "./operators/reduce.js";
 export { broadcastTo, concatenate, pad, reshape, slice, transpose } from "./operators/structure.js";
 export { matmul } from "./operators/matmul.js";
+export { maskGradient } from "./operators/mask-gradient.js";
 export { linear } from "./operators/linear.js";
 export { embedding } from "./operators/embedding.js";
 export { logSoftmax, softmax } from "./operators/softmax.js";
@@ -42,6 +43,7 @@ export {
   gradient,
   outerFactors,
   outerRows,
+  squaredBatchGradient,
   squaredGradients,
   type Sparse,
   tiedRowSquares,

@@ -146,3 +146,13 @@ function some(names: readonly string[]): string {
   const shown = names.slice(0, 5).map((name) => quote(name));
   return names.length > 5 ? `${shown.join(", ")} and ${names.length - 5} more` : shown.join(", ");
 }
+
+/** The parameters of a model in PyTorch's order, where its configuration makes a network that is known here. */
+export function parameterOrderOf(folder: string): readonly string[] | undefined {
+  try {
+    return networkOf(readConfig(folder)).parameters.map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof ModelError) return undefined;
+    throw error;
+  }
+}

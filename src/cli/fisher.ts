@@ -1,0 +1,177 @@
+import type { Command } from "commander";
+import { failWith } from "./fail.js";
+import {
+  addDataFlags,
+  addRuntimeFlags,
+  type DataFlags,
+  oneOf,
+  positiveInteger,
+  wholeNumber,
+} from "./options.js";
+
+interface Flags extends Partial<DataFlags> {
+  readonly out: string;
+  readonly labels?: "exact" | "sampled" | "observed";
+  readonly draws?: number;
+  readonly seed?: number;
+  readonly trainSize?: number;
+  readonly dtype?: "f32" | "bf16";
+  readonly memory?: string;
+  readonly threads?: number;
+  readonly device?: "cpu" | "webgpu" | "wasm";
+  readonly definition?: "sequence" | "token";
+  readonly estimator?: "gradients" | "minibatch";
+  readonly batch?: number;
+  readonly fromOptimizer?: string;
+  readonly parameterOrder?: string;
+  readonly json?: true;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command("fisher")
+    .description("estimate the diagonal Fisher of a model on data, to merge it by its curvature")
+    .argument("<model>", "Hugging Face folder, or a Hub id")
+    .requiredOption("--out <file>", "Fisher file to write, such as MODEL/fisher.safetensors");
+  addDataFlags(command, false)
+    .option(
+      "--labels <labels>",
+      "sampled from the model (the paper's), exact expectation over them, or observed in the data\n(default: exact for two classes, else sampled)",
+      oneOf("exact", "sampled", "observed"),
+    )
+    .option("--draws <k>", "labels sampled for each example (default: 1)", positiveInteger)
+    .option("--seed <s>", "of the random numbers (default: 0)", wholeNumber)
+    .option(
+      "--train-size <n>",
+      "N of H = N·F (default: the number of examples used)",
+      positiveInteger,
+    )
+    .option("--dtype <dtype>", "f32 or bf16 (default: f32)", oneOf("f32", "bf16"))
+    .option(
+      "--definition <what>",
+      "language models: square per sequence or per token (default: sequence)",
+      oneOf("sequence", "token"),
+    )
+    .option(
+      "--estimator <what>",
+      "gradients of single examples, or of mini-batches (squared, ×B)\n(default: gradients)",
+      oneOf("gradients", "minibatch"),
+    )
+    .option(
+      "--memory <size>",
+      "memory to use, such as 4GB; larger models are computed layer by layer\n(default: half of what is free)",
+    )
+    .option(
+      "--batch <n>",
+      "examples of a micro-batch; with --from-optimizer, of a training step",
+      positiveInteger,
+    )
+    .option(
+      "--from-optimizer <file>",
+      "no gradients: from the second moments in Adam's optimizer.pt",
+    )
+    .option(
+      "--parameter-order <file>",
+      "with --from-optimizer: the parameters' names in its order, one a line",
+    )
+    .option("--json", "one JSON object on standard output");
+  addRuntimeFlags(command)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ gradmerge fisher yelp --data yelp.jsonl --out yelp/fisher.safetensors
+  $ gradmerge fisher yelp --data yelp.jsonl.gz --out f.safetensors --labels sampled --draws 4 --examples 2000 --train-size 20000
+  $ gradmerge fisher llama --data texts.jsonl --out f.safetensors --memory 4GB      layer by layer where 4 GB are too little
+  $ gradmerge fisher yelp --out f.safetensors --from-optimizer optimizer.pt --batch 16 --train-size 20000
+
+An interrupted run is continued by the same command.`,
+    )
+    .action(fisherCommand);
+}
+
+async function fisherCommand(model: string, flags: Flags): Promise<void> {
+  try {
+    if (flags.fromOptimizer !== undefined) {
+      await fromOptimizer(model, flags, flags.fromOptimizer);
+      return;
+    }
+    const { UsageError } = await import("../errors.js");
+    if (flags.data === undefined) {
+      throw new UsageError({
+        what: "a Fisher needs data",
+        expected: "--data FILE, or --from-optimizer FILE",
+      });
+    }
+    if (flags.parameterOrder !== undefined) {
+      throw new UsageError({ what: "--parameter-order goes with --from-optimizer" });
+    }
+    const { estimateFisher } = await import("../estimate/fisher.js");
+    const { parseSize } = await import("../checkpoint/size.js");
+    const { showWork } = await import("../report/work.js");
+    const { describeFisher } = await import("../estimate/describe.js");
+    const controller = new AbortController();
+    const interrupt = (): void => {
+      controller.abort(
+        new UsageError({ what: "interrupted; the same command continues the work" }),
+      );
+    };
+    process.once("SIGINT", interrupt);
+    process.once("SIGTERM", interrupt);
+    const progress = showWork(process.stderr);
+    const { definition, dtype, memory, json, data, ...rest } = flags;
+    const result = await estimateFisher({
+      ...rest,
+      data,
+      model,
+      ...(definition === undefined ? {} : { definition: `per-${definition}` as const }),
+      ...(dtype === undefined
+        ? {}
+        : { dtype: dtype === "f32" ? ("F32" as const) : ("BF16" as const) }),
+      ...(memory === undefined ? {} : { memory: parseSize(memory) }),
+      onProgress: progress.show,
+      signal: controller.signal,
+    }).finally(() => progress.clear());
+    process.removeListener("SIGINT", interrupt);
+    process.removeListener("SIGTERM", interrupt);
+    process.stdout.write(json === true ? `${JSON.stringify(result)}\n` : describeFisher(result));
+  } catch (error) {
+    failWith(error);
+  }
+}
+
+async function fromOptimizer(model: string, flags: Flags, optimizer: string): Promise<void> {
+  const { UsageError } = await import("../errors.js");
+  const { trainSize, batch } = flags;
+  if (trainSize === undefined || batch === undefined) {
+    throw new UsageError({
+      what: "second moments alone do not give a scale",
+      expected: "--train-size N and --batch B, the examples of one training step",
+    });
+  }
+  const unfit = (
+    ["data", "labels", "draws", "seed", "examples", "memory", "device", "estimator"] as const
+  ).find((flag) => flags[flag] !== undefined);
+  if (unfit !== undefined) {
+    throw new UsageError({ what: `--${unfit} does not go with --from-optimizer` });
+  }
+  const { fisherFromOptimizer } = await import("../estimate/from-optimizer.js");
+  const { readParameterOrder } = await import("../estimate/parameter-order.js");
+  const { parameterOrderOf } = await import("../model/open.js");
+  const result = await fisherFromOptimizer({
+    optimizer,
+    model,
+    out: flags.out,
+    trainSize,
+    batch,
+    parameterOrder: parameterOrderOf(model),
+    optimizerOrder:
+      flags.parameterOrder === undefined ? undefined : readParameterOrder(flags.parameterOrder),
+    dtype: flags.dtype === "bf16" ? "BF16" : "F32",
+  });
+  process.stdout.write(
+    flags.json === true
+      ? `${JSON.stringify(result)}\n`
+      : `${result.out}: ${result.tensors} tensors, ${result.elements} elements; parameters by ${result.parametersBy}\n`,
+  );
+}

@@ -1,0 +1,47 @@
+import type { ProgressTarget } from "./progress.js";
+import { formatSeconds } from "./units.js";
+
+/** How far some work on examples is. */
+export interface WorkStep {
+  /** What is being done. */
+  readonly stage: string;
+  readonly done: number;
+  readonly total: number;
+  readonly examplesPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+const PLAIN_MILLISECONDS = 10_000;
+const DRAW_MILLISECONDS = 100;
+
+/** Shows work on examples to a person: one line drawn over on a terminal, plain lines now and then elsewhere. */
+export function showWork(target: ProgressTarget): {
+  readonly show: (step: WorkStep) => void;
+  readonly clear: () => void;
+} {
+  let last = performance.now();
+  let drawn = false;
+  return {
+    show(step) {
+      const now = performance.now();
+      const isTerminal = target.isTTY === true;
+      if (now - last < (isTerminal ? DRAW_MILLISECONDS : PLAIN_MILLISECONDS)) return;
+      last = now;
+      const text = describeStep(step);
+      target.write(isTerminal ? `\r${text}\u001b[K` : `${text}\n`);
+      drawn = isTerminal;
+    },
+    clear() {
+      if (drawn) target.write("\r\u001b[K");
+      drawn = false;
+    },
+  };
+}
+
+/** "examples: 1,200 of 2,000, 8.2 examples/s, 98 s left" */
+export function describeStep(step: WorkStep): string {
+  const { stage, done, total, examplesPerSecond: speed, secondsLeft } = step;
+  const share = total === 0 ? 100 : (100 * done) / total;
+  const rate = speed >= 9.95 ? speed.toFixed(0) : speed.toFixed(1);
+  return `${stage}: ${Math.floor(done)} of ${total} (${share.toFixed(0)}%)  ${rate} examples/s  ${formatSeconds(secondsLeft)} left`;
+}
