@@ -32,8 +32,9 @@ export type StateShapes = Readonly<Record<string, Shape>>;
 export const STAGE = {
   /** A state that comes out of a stage. */
   state: (name: string) => `after:${name}`,
-  /** The derivative of the loss by a state. */
-  cotangent: (name: string) => `cotangent:${name}`,
+  /** The derivative of the loss by a state after the stage, which goes in, and before it, which comes out. */
+  cotangentAfter: (name: string) => `cotangent-after:${name}`,
+  cotangentBefore: (name: string) => `cotangent-before:${name}`,
   /** The rows of a tied table: what one stage tells the stage before it about a parameter that both use. */
   outerAtRows: (parameter: string) => `tied-outer:${parameter}`,
   rowValues: (parameter: string, stage: number) => `tied-rows-${stage}:${parameter}`,
@@ -132,7 +133,7 @@ export function backwardGraph(
     for (const name of cotangentsAfter) {
       const tensor = built.after[name];
       if (tensor === undefined) throw new RangeError(`no state ${name} after ${stage.name}`);
-      const input = batchInput(built.graph, STAGE.cotangent(name), tensor.shape, "float32");
+      const input = batchInput(built.graph, STAGE.cotangentAfter(name), tensor.shape, "float32");
       seeds.push({ tensor, cotangent: input });
     }
   }
@@ -147,7 +148,7 @@ export function backwardGraph(
     if (state !== undefined) {
       const { dense } = gradient(target, contributions);
       if (dense === undefined) return;
-      outputs[STAGE.cotangent(state)] = dense;
+      outputs[STAGE.cotangentBefore(state)] = dense;
       cotangents.push(state);
       return;
     }

@@ -165,7 +165,7 @@ class StageRunner {
     };
     for (const name of after ?? []) {
       const file = cotangentFile(batch, pass, this.#stage + 1, name);
-      feeds[STAGE.cotangent(name)] = this.#scratch.readFloat32(file);
+      feeds[STAGE.cotangentAfter(name)] = this.#scratch.readFloat32(file);
     }
     for (const { name } of compiled.inputs) {
       if (name.startsWith("tied-"))
@@ -175,7 +175,7 @@ class StageRunner {
     checkFinite(outputs[OUTPUTS.watch], request.where);
     for (const [local, sums] of this.#sums) addSquares(outputs, local, sums, turned.get(local));
     for (const name of cotangents) {
-      this.#keep(cotangentFile(batch, pass, this.#stage, name), outputs[STAGE.cotangent(name)]);
+      this.#keep(cotangentFile(batch, pass, this.#stage, name), outputs[STAGE.cotangentBefore(name)]);
     }
     for (const [name, values] of Object.entries(outputs)) {
       if (name.startsWith("tied-")) this.#keep(tiedFile(batch, pass, name), values);
