@@ -1,20 +1,14 @@
 import { ModelError } from "../errors.js";
-import {
-  add,
-  broadcastTo,
-  constant,
-  embedding,
-  layerNorm,
-  linear,
-  slice,
-  type Tensor,
-} from "../graph/index.js";
+import { add, embedding, linear, slice, type Tensor } from "../graph/index.js";
 import type { Architecture, Network, Scope, Stage, State } from "./architecture.js";
 import type { ConfigReader } from "./config.js";
 import { activationOf } from "./parts/activation.js";
 import { attention, causalMask, joinHeads, splitHeads } from "./parts/attention.js";
+import { placeNumbers } from "./parts/embeddings.js";
+import { dropoutRate, headsOf, normLayer, normParameters } from "./parts/encoder.js";
 import { headOf } from "./parts/heads.js";
 import { labelsOf } from "./parts/labels.js";
+import { refuseAltered } from "./parts/refusals.js";
 import {
   flowing,
   type LocalParameter,
@@ -37,6 +31,7 @@ export const gpt2: Architecture = {
   describe: "GPT-2: GPT2LMHeadModel, GPT2ForSequenceClassification",
   network(config) {
     const head = headOf(config, ["GPT2LMHeadModel", "GPT2ForSequenceClassification"]);
+    refuseAltered(config);
     const sizes = sizesOf(config);
     const { hidden, vocabulary, positions } = sizes;
     const padTokenId = tokenId(config, "pad_token_id", vocabulary);
@@ -147,9 +142,8 @@ interface Sizes {
 function sizesOf(config: ConfigReader): Sizes {
   const hidden = config.count("n_embd");
   const layers = config.count("n_layer");
-  const heads = config.count("n_head");
+  const heads = headsOf(config, "n_head", "n_embd");
   const positions = config.count("n_positions");
-  if (hidden % heads !== 0) throw config.refuse("n_head", `a divisor of n_embd, ${hidden}`);
   // transformers reads these as other names of the keys above.
   config.neutral("hidden_size", hidden);
   config.neutral("num_hidden_layers", layers);
@@ -173,9 +167,9 @@ function sizesOf(config: ConfigReader): Sizes {
     scale: (i) => (byLayer ? scaled / (i + 1) : scaled),
     alike: !byLayer,
     dropout: {
-      embedding: config.number("embd_pdrop", 0.1),
-      attention: config.number("attn_pdrop", 0.1),
-      residual: config.number("resid_pdrop", 0.1),
+      embedding: dropoutRate(config, "embd_pdrop", 0.1),
+      attention: dropoutRate(config, "attn_pdrop", 0.1),
+      residual: dropoutRate(config, "resid_pdrop", 0.1),
     },
     where: config.where,
   };
@@ -183,7 +177,7 @@ function sizesOf(config: ConfigReader): Sizes {
 
 /** x = dropout(E[id] + P[t]) */
 function embed(scope: Scope, { positions, dropout, where }: Sizes): Tensor {
-  const { batch, length } = scope;
+  const { length } = scope;
   if (length > positions) {
     throw new ModelError({
       what: "a text is longer than the model has positions",
@@ -193,9 +187,8 @@ function embed(scope: Scope, { positions, dropout, where }: Sizes): Tensor {
       hint: "cut texts with --max-length",
     });
   }
-  const numbers = constant(scope.graph, [1, length], places(length), "int64");
   const tokens = embedding(scope.parameter("wte.weight"), scope.input("input_ids"));
-  const place = embedding(scope.parameter("wpe.weight"), broadcastTo(numbers, [batch, length]));
+  const place = embedding(scope.parameter("wpe.weight"), placeNumbers(scope));
   return scope.dropout(add(tokens, place), dropout.embedding);
 }
 
@@ -214,7 +207,7 @@ function layerParameters({ hidden, inner }: Sizes): LocalParameter[] {
 function block(scope: Scope, state: State, sizes: Sizes, scale: number): Tensor {
   const { hidden, heads, epsilon, dropout } = sizes;
   const x = flowing(state, "hidden");
-  const mixed = convolution(scope, "attn.c_attn", norm(scope, "ln_1", x, epsilon));
+  const mixed = convolution(scope, "attn.c_attn", normLayer(scope, "ln_1", x, epsilon));
   const third = (i: number): Tensor =>
     splitHeads(slice(mixed, -1, i * hidden, (i + 1) * hidden), heads);
   const seen = attention(third(0), third(1), third(2), {
@@ -224,17 +217,14 @@ function block(scope: Scope, state: State, sizes: Sizes, scale: number): Tensor 
   });
   const attended = convolution(scope, "attn.c_proj", joinHeads(seen));
   const y = add(x, scope.dropout(attended, dropout.residual));
-  const wide = sizes.activation(convolution(scope, "mlp.c_fc", norm(scope, "ln_2", y, epsilon)));
+  const wide = sizes.activation(
+    convolution(scope, "mlp.c_fc", normLayer(scope, "ln_2", y, epsilon)),
+  );
   return add(y, scope.dropout(convolution(scope, "mlp.c_proj", wide), dropout.residual));
 }
 
 function finalNorm(scope: Scope, state: State, { epsilon }: Sizes): Tensor {
-  return norm(scope, "ln_f", flowing(state, "hidden"), epsilon);
-}
-
-function norm(scope: Scope, name: string, x: Tensor, epsilon: number): Tensor {
-  const [scale, shift] = [scope.parameter(`${name}.weight`), scope.parameter(`${name}.bias`)];
-  return layerNorm(x, scale, shift, epsilon);
+  return normLayer(scope, "ln_f", flowing(state, "hidden"), epsilon);
 }
 
 /** What transformers calls Conv1D: a linear layer whose weight is stored as [in, out]. */
@@ -247,12 +237,5 @@ function inputFirst(name: string, input: number, output: number): LocalParameter
   return [
     { name: `${name}.weight`, shape: [input, output] },
     { name: `${name}.bias`, shape: [output] },
-  ];
-}
-
-function normParameters(name: string, size: number): LocalParameter[] {
-  return [
-    { name: `${name}.weight`, shape: [size] },
-    { name: `${name}.bias`, shape: [size] },
   ];
 }

@@ -3,7 +3,9 @@ import type { Architecture, Scope, Stage, State } from "./architecture.js";
 import { ConfigReader } from "./config.js";
 import { activationOf } from "./parts/activation.js";
 import { attention, causalMask, joinHeads, paddingMask, splitHeads } from "./parts/attention.js";
+import { dropoutRate } from "./parts/encoder.js";
 import { headOf } from "./parts/heads.js";
+import { refuseAltered } from "./parts/refusals.js";
 import { relativeBias } from "./parts/relative-bias.js";
 import {
   flowing,
@@ -28,6 +30,7 @@ export const t5: Architecture = {
   describe: "T5: T5ForConditionalGeneration",
   network(config) {
     headOf(config, ["T5ForConditionalGeneration"]);
+    refuseAltered(config);
     const sizes = sizesOf(config);
     const { hidden, vocabulary } = sizes;
     const decoderStartTokenId = tokenId(config, "decoder_start_token_id", vocabulary);
@@ -147,7 +150,7 @@ function sizesOf(config: ConfigReader): Sizes {
     layers: { encoder: layers, decoder: config.count("num_decoder_layers", layers) },
     vocabulary: config.count("vocab_size"),
     epsilon: config.number("layer_norm_epsilon", 1e-6),
-    dropout: config.number("dropout_rate", 0.1),
+    dropout: dropoutRate(config, "dropout_rate", 0.1),
     ...feedForwardOf(config),
   };
 }

@@ -4,8 +4,10 @@ import type { ConfigReader } from "../config.js";
 import { activationOf } from "./activation.js";
 import { attention, causalMask, joinHeads, repeatHeads, splitHeads } from "./attention.js";
 import { paddedEmbedding } from "./embeddings.js";
+import { dropoutRate } from "./encoder.js";
 import { headOf } from "./heads.js";
 import { labelsOf } from "./labels.js";
+import { refuseAltered } from "./refusals.js";
 import { LAYER_TYPES, type LayerType, type Rotary, rotaryOf } from "./rope-scaling.js";
 import { rotate } from "./rotary.js";
 import {
@@ -60,6 +62,7 @@ interface Sizes {
  */
 export function gatedDecoder(config: ConfigReader, family: GatedFamily): Network {
   const head = headOf(config, [family.causal, family.classifier]);
+  refuseAltered(config);
   const vocabulary = config.count("vocab_size");
   const positions = config.count("max_position_embeddings");
   const padTokenId = tokenId(config, "pad_token_id", vocabulary);
@@ -201,7 +204,7 @@ function sizesOf(config: ConfigReader, { keyHeads, biases }: GatedFamily): Sizes
     inner: config.count("intermediate_size"),
     epsilon: config.number("rms_norm_eps", 1e-6),
     activation: activationOf(config, "hidden_act", "silu"),
-    dropout: config.number("attention_dropout", 0),
+    dropout: dropoutRate(config, "attention_dropout", 0),
   };
 }
 

@@ -54,7 +54,7 @@ const KEYS = new Set([
 export function rotaryOf(config: ConfigReader, size: number, layerType: LayerType): Rotary {
   const longest = config.count("max_position_embeddings");
   config.neutral("partial_rotary_factor", 1);
-  const { scaling, shared } = scalingOf(config, layerType);
+  const { scaling, keys, shared } = scalingOf(config, layerType);
   const baseOtherwise = config.number("rope_theta", 10_000);
   const { where } = scaling ?? config;
   const base = scaling?.number("rope_theta", baseOtherwise) ?? baseOtherwise;
@@ -66,6 +66,7 @@ export function rotaryOf(config: ConfigReader, size: number, layerType: LayerTyp
   const kind = scaling.has("rope_type")
     ? scaling.oneOf("rope_type", KINDS)
     : scaling.oneOf("type", KINDS, "default");
+  refuseUnknown(scaling, keys, KEYS);
   // A length beside the scaling goes before one in it, unless there is a scaling for each type of layer.
   const original =
     shared && config.has("original_max_position_embeddings")
@@ -94,24 +95,28 @@ export function rotaryOf(config: ConfigReader, size: number, layerType: LayerTyp
   }
 }
 
-/** The object that describes the scaling, and whether it is the same for all layers. */
-function scalingOf(
-  config: ConfigReader,
-  layerType: LayerType,
-): { readonly scaling: ConfigReader | undefined; readonly shared: boolean } {
+interface Scaling {
+  /** The object that describes the scaling, and its keys. */
+  readonly scaling: ConfigReader | undefined;
+  readonly keys: readonly string[];
+  /** Whether it is the same for all layers. */
+  readonly shared: boolean;
+}
+
+function scalingOf(config: ConfigReader, layerType: LayerType): Scaling {
   const key = keysOf(config, "rope_scaling").length > 0 ? "rope_scaling" : "rope_parameters";
   const found = config.nested(key);
   const keys = keysOf(config, key);
-  if (found === undefined || keys.length === 0) return { scaling: undefined, shared: true };
-  if (keys.some((one) => LAYER_TYPES.some((type) => type === one))) {
-    const scaling = found.nested(layerType);
-    if (scaling === undefined) throw found.refuse(layerType, "the scaling of such layers");
-    refuseUnknown(found, keys, new Set(LAYER_TYPES));
-    refuseUnknown(scaling, keysOf(found, layerType), KEYS);
-    return { scaling, shared: false };
+  if (found === undefined || keys.length === 0) {
+    return { scaling: undefined, keys: [], shared: true };
   }
-  refuseUnknown(found, keys, KEYS);
-  return { scaling: found, shared: true };
+  if (!keys.some((one) => LAYER_TYPES.some((type) => type === one))) {
+    return { scaling: found, keys, shared: true };
+  }
+  refuseUnknown(found, keys, new Set(LAYER_TYPES));
+  const scaling = found.nested(layerType);
+  if (scaling === undefined) throw found.refuse(layerType, "the scaling of such layers");
+  return { scaling, keys: keysOf(found, layerType), shared: false };
 }
 
 function keysOf(config: ConfigReader, key: string): string[] {
