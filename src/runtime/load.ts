@@ -2,7 +2,8 @@ import type * as Common from "onnxruntime-common";
 import { RuntimeError } from "../errors.js";
 import type { Device } from "./session.js";
 
-type Ort = Pick<typeof Common, "InferenceSession" | "Tensor">;
+type Ort = Pick<typeof Common, "InferenceSession" | "Tensor" | "env">;
+type Package = "onnxruntime-node" | "onnxruntime-web";
 
 export interface LoadedRuntime {
   readonly ort: Ort;
@@ -13,7 +14,7 @@ export interface LoadedRuntime {
 /**
  * Loads the neural-network runtime that a device needs: onnxruntime-node, and for `wasm`, or where there is no native binary
  * for this platform, onnxruntime-web. Neither is needed for merging, so neither comes with this package.
- * @throws RuntimeError that names the package to install.
+ * @throws RuntimeError that names the package to install, and says why one that is installed cannot be loaded.
  */
 export async function loadRuntime(device: Device): Promise<LoadedRuntime> {
   if (device === "wasm") return { ort: await load("onnxruntime-web"), device: "wasm" };
@@ -30,20 +31,46 @@ export async function loadRuntime(device: Device): Promise<LoadedRuntime> {
   }
 }
 
-async function load(name: "onnxruntime-node" | "onnxruntime-web"): Promise<Ort> {
+/** Sessions are often created side by side; a package is loaded once, and while another one is being loaded it waits. */
+const loaded = new Map<Package, Promise<Ort>>();
+let last: Promise<unknown> = Promise.resolve();
+
+function load(name: Package): Promise<Ort> {
+  const known = loaded.get(name);
+  if (known !== undefined) return known;
+  const started = last.then(() => importOf(name));
+  loaded.set(name, started);
+  last = started.catch(() => undefined);
+  return started;
+}
+
+async function importOf(name: Package): Promise<Ort> {
   try {
-    const loaded: unknown = await (name === "onnxruntime-node"
+    const imported: unknown = await (name === "onnxruntime-node"
       ? import("onnxruntime-node")
       : import("onnxruntime-web"));
     // Both packages export the interface of onnxruntime-common; CommonJS hides it under `default`.
-    const module = loaded as Ort & { readonly default?: Ort };
-    return module.default ?? module;
+    const module = imported as Ort & { readonly default?: Ort };
+    const ort = module.default ?? module;
+    // Its threads are started once for all sessions, and keep the process alive; one gives the same bytes on every machine.
+    if (name === "onnxruntime-web") ort.env.wasm.numThreads = 1;
+    return ort;
   } catch (error) {
+    const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+    const missing = isMissing(error);
     throw new RuntimeError({
-      what: "gradients and predictions need a neural-network runtime, which is not installed",
-      got: error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error),
+      what: `gradients and predictions need a neural-network runtime, which ${missing ? "is not installed" : "cannot be loaded"}`,
+      got: reason,
       expected: name,
-      hint: `npm install ${name} (merging does without it)`,
+      hint: missing
+        ? `npm install ${name} (merging does without it)`
+        : `npm install onnxruntime-web runs everywhere, more slowly; or install ${name} again, for this platform`,
     });
   }
+}
+
+/** Whether Node found no such package, rather than one that does not work here. */
+function isMissing(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ERR_MODULE_NOT_FOUND";
 }
