@@ -19,7 +19,8 @@ export function addSquares(
   if (rows instanceof Float32Array && ids instanceof BigInt64Array) addRows(total, rows, ids);
 }
 
-function addDense(total: Float64Array, more: Float32Array): void {
+/** Adds an array to sums, element by element. */
+export function addDense(total: Float64Array, more: Float32Array): void {
   for (let i = 0; i < total.length; i++) total[i] = (total[i] ?? 0) + (more[i] ?? 0);
 }
 
@@ -44,7 +45,8 @@ function addTransposed(
   }
 }
 
-function addRows(total: Float64Array, rows: Float32Array, ids: BigInt64Array): void {
+/** Adds rows [L, H] to the rows `ids` of a table. */
+export function addRows(total: Float64Array, rows: Float32Array, ids: BigInt64Array): void {
   const width = rows.length / ids.length;
   for (let l = 0; l < ids.length; l++) {
     const base = Number(ids[l] ?? 0n) * width;

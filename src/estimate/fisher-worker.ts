@@ -5,6 +5,7 @@ import { Session } from "../runtime/session.js";
 import { addSquares, checkFinite } from "./add-squares.js";
 import { buildFisherGraph, OUTPUTS } from "./fisher-graph.js";
 import type { FisherReply, FisherRequest, FisherSetup } from "./fisher-messages.js";
+import { passTurn, waitForTurn } from "./turn.js";
 
 /** Sums squared gradients of whole networks, batch by batch, into totals that threads share. */
 serve<FisherSetup, FisherRequest, FisherReply>(async (setup) => {
@@ -52,17 +53,8 @@ serve<FisherSetup, FisherRequest, FisherReply>(async (setup) => {
       checkFinite(outputs[OUTPUTS.watch], request.where);
       waitForTurn(turn, request.turn + k);
       for (const [name, total] of totals) addSquares(outputs, name, total, transposed.get(name));
-      Atomics.store(turn, 0, request.turn + k + 1);
-      Atomics.notify(turn, 0);
+      passTurn(turn, request.turn + k);
     }
     return { seconds: (performance.now() - start) / 1000 };
   };
 });
-
-function waitForTurn(turn: Int32Array, mine: number): void {
-  for (;;) {
-    const now = Atomics.load(turn, 0);
-    if (now === mine) return;
-    Atomics.wait(turn, 0, now);
-  }
-}

@@ -6,7 +6,12 @@ import type { BatchShape } from "../model/graphs.js";
 import { type Device, type FeedData, Session } from "../runtime/session.js";
 import { clipFactor, decays } from "./adamw.js";
 import { DropoutMasks } from "./dropout.js";
-import { buildLossGraph, LOSS_INPUTS, LOSS_OUTPUTS, type LossGraph } from "./loss-graph.js";
+import {
+  buildLossGraph,
+  LOSS_INPUTS,
+  LOSS_OUTPUTS,
+  type LossGraph,
+} from "../estimate/loss-graph.js";
 import { ParameterStore } from "./parameter-store.js";
 import type { TrainSettings } from "./settings.js";
 

@@ -19,7 +19,7 @@ import {
   type Tensor,
 } from "../graph/index.js";
 import { lengthOf } from "../graph/tensor.js";
-import { logitsOf } from "../estimate/fisher-graph.js";
+import { logitsOf } from "./fisher-graph.js";
 import { type BatchShape, buildNetwork, type Dropout } from "../model/graphs.js";
 
 /** What the loss reads besides the batch. */
