@@ -61,13 +61,19 @@ const matmulOperator: Operator = {
   emit(emitter, node, inputs) {
     const { transposeLeft, transposeRight, scale } = optionsOf(node.attributes);
     if (!transposeLeft && !transposeRight && scale === 1) return emitter.node("MatMul", inputs);
+    const alpha = { float: scale };
+    if (node.inputs.every((input) => input.shape.length === 2)) {
+      // As fast as the fused product, and in every execution provider.
+      const [transA, transB] = [Number(transposeLeft), Number(transposeRight)];
+      return emitter.node("Gemm", inputs, { transA, transB, alpha });
+    }
     return emitter.node(
       "FusedMatMul",
       inputs,
       {
         transA: Number(transposeLeft),
         transB: Number(transposeRight),
-        alpha: { float: scale },
+        alpha,
       },
       CONTRIBUTED,
     );
