@@ -6,12 +6,8 @@ import type { BatchShape } from "../model/graphs.js";
 import { type Device, type FeedData, Session } from "../runtime/session.js";
 import { clipFactor, decays } from "./adamw.js";
 import { DropoutMasks } from "./dropout.js";
-import {
-  buildLossGraph,
-  LOSS_INPUTS,
-  LOSS_OUTPUTS,
-  type LossGraph,
-} from "../estimate/loss-graph.js";
+import { buildLossGraph, LOSS_OUTPUTS, type LossGraph } from "../estimate/loss-graph.js";
+import { lossFeeds } from "../estimate/loss-feeds.js";
 import { ParameterStore } from "./parameter-store.js";
 import type { TrainSettings } from "./settings.js";
 
@@ -208,12 +204,10 @@ export class Trainer {
     const { settings } = this.#options;
     const shape = shapeOf(examples, settings.batch, length);
     const { session, masks } = await this.#session(shape, training !== undefined);
-    const { target, weights } = targetsOf(this.network, examples, shape, weight);
     const feeds: Record<string, FeedData> = {
       ...this.#weights,
       ...batchFeeds(this.network, examples, shape),
-      [LOSS_INPUTS.target]: target,
-      [LOSS_INPUTS.weight]: weights,
+      ...lossFeeds(this.network, examples, shape, weight),
     };
     if (training === undefined) return session.run(feeds);
     const drawn = masks.draw(settings.seed, training.pass);
@@ -299,25 +293,6 @@ function shapeOf(examples: readonly EncodedExample[], size: number, length: numb
   const longest = examples.reduce((most, { labels }) => Math.max(most, labels?.length ?? 0), 0);
   // A decoder's length is rounded up, so that few shapes occur.
   return { size, length: Math.max(1, length), decoderLength: Math.ceil(longest / 8) * 8 };
-}
-
-function targetsOf(
-  network: Network,
-  examples: readonly EncodedExample[],
-  shape: BatchShape,
-  weight: number,
-): { target: BigInt64Array; weights: Float32Array } {
-  if (network.task !== "classification") {
-    const { ids, weights } = batchTargets(network, examples, shape);
-    return { target: ids, weights: weights.map((one) => one * weight) };
-  }
-  const target = new BigInt64Array(shape.size);
-  const weights = new Float32Array(shape.size);
-  examples.forEach(({ label }, n) => {
-    target[n] = BigInt(label ?? 0);
-    weights[n] = weight;
-  });
-  return { target, weights };
 }
 
 function addRows(table: Float32Array, rows: Float32Array, ids: BigInt64Array, width: number): void {

@@ -1,0 +1,104 @@
+import { networkOf } from "../architectures/index.js";
+import { NumericError } from "../errors.js";
+import { readConfig } from "../model/open.js";
+import { serve } from "../runtime/serve.js";
+import { type FeedData, Session } from "../runtime/session.js";
+import { addDense, addRows } from "./add-squares.js";
+import type { GradientReply, GradientRequest, GradientSetup, Shared } from "./gradient-messages.js";
+import { buildLossGraph, LOSS_OUTPUTS } from "./loss-graph.js";
+import { passTurn, waitForTurn } from "./turn.js";
+
+/** Sessions that are kept: examples of one file have few lengths, and points are measured on the same file again and again. */
+const MOST_SESSIONS = 4;
+
+/** Adds gradients of whole networks, batch by batch, to sums that threads share. */
+serve<GradientSetup, GradientRequest, GradientReply>(async (setup) => {
+  const network = networkOf(readConfig(setup.folder));
+  const names = network.parameters.map(({ name }) => name);
+  const sessions = new Map<string, Session>();
+  // The runtime reads no shared memory: weights are copied once for each point, gradients into the same arrays every time.
+  const weights: Record<string, Float32Array> = {};
+  const into: Record<string, Float32Array> = {};
+  let point: number | undefined;
+
+  return async (request) => {
+    if (request.point !== point) {
+      copyWeights(request.weights, weights);
+      point = request.point;
+    }
+    const session = await sessionFor(request);
+    const { sums } = request;
+    const outputs = await session.run({ ...weights, ...request.feeds }, into);
+    const loss = lossOf(outputs, request.where);
+    if (sums !== undefined) {
+      const turn = new Int32Array(request.turn);
+      waitForTurn(turn, request.number);
+      for (const name of names) addGradient(outputs, name, sums);
+      passTurn(turn, request.number);
+    }
+    return { loss };
+  };
+
+  async function sessionFor({ shape, sums }: GradientRequest): Promise<Session> {
+    const withGradient = sums !== undefined;
+    const key = `${withGradient},${shape.size},${shape.length},${shape.decoderLength}`;
+    const known = sessions.get(key);
+    // The one that was used last stays longest.
+    sessions.delete(key);
+    if (known !== undefined) {
+      sessions.set(key, known);
+      return known;
+    }
+    const [oldest] = sessions.keys();
+    if (oldest !== undefined && sessions.size >= MOST_SESSIONS) {
+      await sessions.get(oldest)?.release();
+      sessions.delete(oldest);
+    }
+    const { compiled } = buildLossGraph(network, shape, new Set(withGradient ? names : []));
+    for (const { name, tensor } of compiled.outputs) {
+      if (!name.startsWith(LOSS_OUTPUTS.gradient(""))) continue;
+      into[name] ??= new Float32Array(tensor.shape.reduce((a, b) => a * b, 1));
+    }
+    const session = await Session.create(compiled, { threads: 1, device: setup.device });
+    sessions.set(key, session);
+    return session;
+  }
+});
+
+function copyWeights(from: Shared, to: Record<string, Float32Array>): void {
+  for (const [name, buffer] of Object.entries(from)) {
+    const values = new Float32Array(buffer);
+    (to[name] ??= new Float32Array(values.length)).set(values);
+  }
+}
+
+function addGradient(
+  outputs: Readonly<Record<string, FeedData>>,
+  name: string,
+  sums: Shared,
+): void {
+  const buffer = sums[name];
+  if (buffer === undefined) return;
+  const sum = new Float64Array(buffer);
+  const dense = outputs[LOSS_OUTPUTS.gradient(name)];
+  if (dense instanceof Float32Array) addDense(sum, dense);
+  const rows = outputs[LOSS_OUTPUTS.rows(name)];
+  const ids = outputs[LOSS_OUTPUTS.ids(name)];
+  if (rows instanceof Float32Array && ids instanceof BigInt64Array) addRows(sum, rows, ids);
+}
+
+/** @throws NumericError that names the example whose loss is not finite */
+function lossOf(outputs: Readonly<Record<string, FeedData>>, where: readonly string[]): number {
+  const losses = outputs[LOSS_OUTPUTS.loss];
+  if (!(losses instanceof Float32Array)) throw new RangeError("the graph gave no losses");
+  return where.reduce((sum, example, n) => {
+    const loss = losses[n] ?? NaN;
+    if (Number.isFinite(loss)) return sum + loss;
+    throw new NumericError({
+      what: "the loss of an example is not finite",
+      where: example,
+      got: String(loss),
+      hint: "the weights may have diverged, or overflow float32",
+    });
+  }, 0);
+}

@@ -1,0 +1,12 @@
+import { pathToFileURL } from "node:url";
+import { built } from "./run/command.js";
+
+/**
+ * A module of the built program: what starts worker threads finds their programs there. The type is that of the source:
+ * `await importBuilt<typeof import("../src/estimate/gradient.js")>("estimate/gradient.js")`.
+ */
+export async function importBuilt<Module>(relative: string): Promise<Module> {
+  const module: unknown = await import(pathToFileURL(built(relative)).href);
+  // dist is compiled from src, which this type is of.
+  return module as Module;
+}
