@@ -142,18 +142,17 @@ async function fisherCommand(model: string, flags: Flags): Promise<void> {
 
 async function fromOptimizer(model: string, flags: Flags, optimizer: string): Promise<void> {
   const { UsageError } = await import("../errors.js");
-  const { trainSize, batch } = flags;
+  const { out, dtype, parameterOrder, json, trainSize, batch, fromOptimizer: _, ...unfit } = flags;
   if (trainSize === undefined || batch === undefined) {
     throw new UsageError({
       what: "second moments alone do not give a scale",
       expected: "--train-size N and --batch B, the examples of one training step",
     });
   }
-  const unfit = (
-    ["data", "labels", "draws", "seed", "examples", "memory", "device", "estimator"] as const
-  ).find((flag) => flags[flag] !== undefined);
-  if (unfit !== undefined) {
-    throw new UsageError({ what: `--${unfit} does not go with --from-optimizer` });
+  const [flag] = Object.keys(unfit);
+  if (flag !== undefined) {
+    const name = flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new UsageError({ what: `--${name} does not go with --from-optimizer` });
   }
   const { fisherFromOptimizer } = await import("../estimate/from-optimizer.js");
   const { readParameterOrder } = await import("../estimate/parameter-order.js");
@@ -161,16 +160,15 @@ async function fromOptimizer(model: string, flags: Flags, optimizer: string): Pr
   const result = await fisherFromOptimizer({
     optimizer,
     model,
-    out: flags.out,
+    out,
     trainSize,
     batch,
     parameterOrder: parameterOrderOf(model),
-    optimizerOrder:
-      flags.parameterOrder === undefined ? undefined : readParameterOrder(flags.parameterOrder),
-    dtype: flags.dtype === "bf16" ? "BF16" : "F32",
+    optimizerOrder: parameterOrder === undefined ? undefined : readParameterOrder(parameterOrder),
+    dtype: dtype === "bf16" ? "BF16" : "F32",
   });
   process.stdout.write(
-    flags.json === true
+    json === true
       ? `${JSON.stringify(result)}\n`
       : `${result.out}: ${result.tensors} tensors, ${result.elements} elements; parameters by ${result.parametersBy}\n`,
   );

@@ -26,6 +26,8 @@ export interface FisherTask extends LabelSettings {
 /** How a task is carried out: with the whole network in memory, in so many threads; or layer by layer. */
 export interface FisherMode {
   readonly kind: "whole-model" | "layer-streamed";
+  /** Bytes that may be used. */
+  readonly memory: number;
   /** Threads: each with a network of its own, or inside one operator. */
   readonly threads: number;
 }
@@ -115,10 +117,9 @@ export function planFisher(
   const identity = [
     VERSION,
     weights,
-    loaded.sha256,
-    loaded.maxLength,
-    examples.length,
+    hashExamples(examples),
     settings,
+    options.device,
     batches.map(({ length, size, examples: places }) => [length, size, places.length]),
   ];
   return {
@@ -129,6 +130,20 @@ export function planFisher(
     fingerprint: createHash("sha256").update(JSON.stringify(identity)).digest("hex"),
     ...settings,
   };
+}
+
+/** A hash of examples as the model takes them, whatever file, columns and tokenizer made them so. */
+function hashExamples(examples: readonly EncodedExample[]): string {
+  const hash = createHash("sha256");
+  for (const { index, label, inputIds, tokenTypeIds, labels, pixels } of examples) {
+    const arrays = [inputIds, tokenTypeIds, labels, pixels];
+    hash.update(JSON.stringify([index, label, arrays.map((one) => one?.length)]));
+    for (const one of arrays) {
+      if (one !== undefined)
+        hash.update(new Uint8Array(one.buffer, one.byteOffset, one.byteLength));
+    }
+  }
+  return hash.digest("hex");
 }
 
 /** Elements of all parameters. */
@@ -157,8 +172,8 @@ export function chooseMode(task: FisherTask, options: PlanOptions): FisherMode {
   const bytes = 4 * countParameters(task.model.network);
   const each = (3 + ACTIVATION_BYTES_SHARE) * bytes + THREAD_BYTES;
   const shared = 2 * bytes;
-  if (shared + threads * each <= budget) return { kind: "whole-model", threads };
-  if (shared + each <= budget) return { kind: "whole-model", threads: 1 };
+  if (shared + threads * each <= budget) return { kind: "whole-model", memory: budget, threads };
+  if (shared + each <= budget) return { kind: "whole-model", memory: budget, threads: 1 };
   if (task.estimator === "minibatch") {
     throw new UsageError({
       what: "layer by layer only the gradients of single examples are squared",
@@ -174,5 +189,5 @@ export function chooseMode(task: FisherTask, options: PlanOptions): FisherMode {
       hint: "give more --memory or leave --device out",
     });
   }
-  return { kind: "layer-streamed", threads };
+  return { kind: "layer-streamed", memory: budget, threads };
 }

@@ -70,8 +70,3 @@ export async function restore(
     checkpoint.close();
   }
 }
-
-/** The run is complete: nothing is left to continue. */
-export function removeSaved(out: string): void {
-  rmSync(savedPath(out), { force: true });
-}

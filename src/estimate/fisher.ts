@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import type { DataOptions } from "../data/options.js";
-import { OutputError } from "../errors.js";
 import {
   type Definition,
   type FisherMetadata,
@@ -13,8 +12,8 @@ import { openModel } from "../model/open.js";
 import type { Device } from "../runtime/session.js";
 import { VERSION } from "../version.js";
 import type { FisherEstimator } from "./fisher-graph.js";
-import { removeSaved } from "./fisher-progress.js";
 import { checkLabels, chooseMode, defaultLabels, planFisher } from "./fisher-plan.js";
+import { checkOutput, cannotBeContinued, removeLeftovers } from "./leftovers.js";
 import type { FisherStep } from "./meter.js";
 import { passesOf } from "./objective.js";
 import { writeFisher } from "./write-fisher.js";
@@ -50,6 +49,8 @@ export interface FisherOptions extends Omit<DataOptions, "signal"> {
   readonly estimator?: FisherEstimator | undefined;
   /** Examples of one micro-batch, or of a mini-batch; by default by length. */
   readonly batch?: number | undefined;
+  /** Seconds after which the sums are saved, to be continued from; 60 by default. Layer by layer they are saved after every layer. */
+  readonly saveEvery?: number | undefined;
   readonly onProgress?: ((progress: FisherStep) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -82,7 +83,7 @@ export interface FisherResult {
  */
 export async function estimateFisher(options: FisherOptions): Promise<FisherResult> {
   const start = performance.now();
-  refuseExisting(options.out);
+  checkOutput(options.out);
   const model = await openModel(options.model);
   try {
     const { network } = model;
@@ -105,10 +106,6 @@ export async function estimateFisher(options: FisherOptions): Promise<FisherResu
       options,
     );
     const mode = chooseMode(task, options);
-    const sums =
-      mode.kind === "whole-model"
-        ? await (await import("./whole.js")).sumWhole(task, mode.threads, options)
-        : await (await import("./streamed.js")).sumStreamed(task, mode, options);
     const metadata: FisherMetadata = {
       trainSize: options.trainSize ?? loaded.examples.length,
       examples: loaded.examples.length,
@@ -123,41 +120,44 @@ export async function estimateFisher(options: FisherOptions): Promise<FisherResu
       dataSha256: loaded.sha256,
       accumulation: "f64",
       batch: estimator === "minibatch" ? task.batches[0]?.size : undefined,
-      model: options.model,
+      model: publicName(options.model),
       createdWith: `gradmerge ${VERSION}`,
       weights,
     };
-    const written = writeFisher(
-      options.out,
-      model,
-      sums.totals,
-      1 /
-        (loaded.examples.length *
-          passesOf(network, labels, draws, estimator === "minibatch").divisor),
-      options.dtype ?? "F32",
-      metadata,
-    );
-    removeSaved(options.out);
-    sums.release();
-    return {
-      out: options.out,
-      metadata,
-      ...written,
-      mode: mode.kind,
-      threads: mode.threads,
-      seconds: (performance.now() - start) / 1000,
-      resumed: sums.resumed,
-    };
+    const { divisor } = passesOf(network, labels, draws, estimator === "minibatch");
+    try {
+      const sums =
+        mode.kind === "whole-model"
+          ? await (await import("./whole.js")).sumWhole(task, mode.threads, options)
+          : await (await import("./streamed.js")).sumStreamed(task, mode, options);
+      const written = writeFisher(
+        options.out,
+        model,
+        sums.totals,
+        1 / (loaded.examples.length * divisor),
+        options.dtype ?? "F32",
+        metadata,
+      );
+      removeLeftovers(options.out);
+      return {
+        out: options.out,
+        metadata,
+        ...written,
+        mode: mode.kind,
+        threads: mode.threads,
+        seconds: (performance.now() - start) / 1000,
+        resumed: sums.resumed,
+      };
+    } catch (error) {
+      if (cannotBeContinued(error)) removeLeftovers(options.out);
+      throw error;
+    }
   } finally {
     model.close();
   }
 }
 
-function refuseExisting(out: string): void {
-  if (!existsSync(out)) return;
-  throw new OutputError({
-    what: "the output is already there",
-    where: out,
-    hint: "choose another name, or remove the file; nothing is overwritten",
-  });
+/** What is published of a model's name: a Hub id, but of a folder only its last part. */
+function publicName(model: string): string {
+  return existsSync(model) ? basename(resolve(model)) : model;
 }

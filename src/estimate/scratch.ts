@@ -4,6 +4,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   readSync,
   renameSync,
@@ -67,8 +68,12 @@ export class Scratch {
     return existsSync(this.#path(name));
   }
 
-  remove(name: string): void {
-    rmSync(this.#path(name), { force: true });
+  /** Removes the arrays that are of no more use. */
+  removeWhere(isSpent: (name: string) => boolean): void {
+    for (const file of readdirSync(this.folder)) {
+      const name = decodeURIComponent(file.replace(/\.bin$/, ""));
+      if (isSpent(name)) rmSync(this.#path(name), { force: true });
+    }
   }
 
   /** A small record of how far the work is, replaced whole. */

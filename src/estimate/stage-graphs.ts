@@ -12,6 +12,7 @@ import {
   type Seed,
   type Shape,
   slice,
+  type Sparse,
   squaredGradients,
   sum,
   type Tensor,
@@ -74,9 +75,9 @@ export function forwardGraph(
 }
 
 /**
- * A parameter that several stages use: a table that embeds tokens in one or two stages and makes logits in the last. In the backward
- * order of stages, its dense squares are summed where the logits are made; what else the square of the sum needs travels to
- * the first stage, which closes the sum (see `squaredGradients`).
+ * A parameter that several stages use: a table that embeds tokens in one or two stages, and may make logits in the last. In the
+ * backward order of stages, its dense squares are summed where the logits are made; what else the square of the sum needs travels
+ * to the first stage, which closes the sum (see `squaredGradients`).
  */
 export interface TiedUse {
   /** The parameter's name in the checkpoint. */
@@ -84,6 +85,8 @@ export interface TiedUse {
   /** Its short name in this stage. */
   readonly local: string;
   readonly role: "outer" | "rows" | "closing";
+  /** Whether it makes logits in the last stage. */
+  readonly makesLogits: boolean;
   /** The stages that embed by it, in the order of the network, with the batch input that holds the ids. */
   readonly rows: readonly {
     readonly stage: number;
@@ -158,9 +161,7 @@ export function backwardGraph(
     if (use !== undefined) handOver(use, target, contributions);
     if (rows === undefined || (use !== undefined && use.role === "rows")) return;
     if (use?.role === "closing") {
-      const values = closeTied(use, target, contributions);
-      outputs[OUTPUTS.rows(local)] = values.values;
-      outputs[OUTPUTS.ids(local)] = values.ids;
+      keep(local, closeTied(use, target, contributions));
       return;
     }
     if (rows !== "all") {
@@ -175,18 +176,18 @@ export function backwardGraph(
       outputs[OUTPUTS.dense(local)] = outerSquares(factors.left, factors.right);
       return;
     }
-    const squares = squaredGradients(target, contributions);
-    if (squares.dense !== undefined) {
-      outputs[OUTPUTS.dense(local)] = squares.dense;
-      if (squares.transposed === true) {
-        turned.set(local, [lengthOf(squares.dense, 1), lengthOf(squares.dense, 0)]);
-      }
-    }
-    if (squares.rows !== undefined) {
-      outputs[OUTPUTS.rows(local)] = squares.rows.values;
-      outputs[OUTPUTS.ids(local)] = squares.rows.ids;
-    }
+    keep(local, squaredGradients(target, contributions));
   };
+
+  function keep(local: string, { dense, transposed, rows }: Sparse): void {
+    if (dense !== undefined) {
+      outputs[OUTPUTS.dense(local)] = dense;
+      if (transposed === true) turned.set(local, [lengthOf(dense, 1), lengthOf(dense, 0)]);
+    }
+    if (rows === undefined) return;
+    outputs[OUTPUTS.rows(local)] = rows.values;
+    outputs[OUTPUTS.ids(local)] = rows.ids;
+  }
 
   /** What other stages need to know of a tied table's gradient in this one. */
   function handOver(use: TiedUse, target: Tensor, contributions: readonly Contribution[]): void {
@@ -204,7 +205,7 @@ export function backwardGraph(
     }
   }
 
-  function closeTied(use: TiedUse, target: Tensor, contributions: readonly Contribution[]) {
+  function closeTied(use: TiedUse, target: Tensor, contributions: readonly Contribution[]): Sparse {
     const width = lengthOf(target, 1);
     const own = onlyRows(use, contributions);
     const all = use.rows.map((one): Contribution => {
@@ -214,6 +215,7 @@ export function backwardGraph(
       const values = batchInput(built.graph, name, [...ids.shape, width], "float32");
       return { kind: "rows", ids, values };
     });
+    if (!use.makesLogits) return squaredGradients(target, all);
     const length = use.rows.reduce((total, one) => total + lengthOf(built.input(one.ids), 1), 0);
     const outer = batchInput(
       built.graph,
@@ -221,9 +223,7 @@ export function backwardGraph(
       [shape.size, length, width],
       "float32",
     );
-    const { rows } = tiedRowSquares(target, all, outer);
-    if (rows === undefined) throw unsupported(use);
-    return rows;
+    return tiedRowSquares(target, all, outer);
   }
 
   differentiate(seeds, [...parameters.keys(), ...states.keys()], collect);
@@ -243,30 +243,31 @@ export function tiedUses(network: Network, shape: BatchShape): readonly (readonl
   const shapes = stateShapes(network, shape);
   for (const [parameter, uses] of usesOf) {
     if (uses.length === 1) continue;
-    const last = uses.at(-1);
-    const first = uses[0];
-    if (first === undefined || last === undefined) continue;
-    const rows = uses.slice(0, -1).map(({ stage, local }) => ({
-      stage,
-      ids: idsOf(network, stage, local, shape, shapes[stage] ?? {}, parameter),
-    }));
-    for (const { stage, local } of uses) {
-      const role = stage === last.stage ? "outer" : stage === first.stage ? "closing" : "rows";
-      result[stage]?.push({ parameter, local, role, rows });
+    const looksUp = uses.map(({ stage, local }) =>
+      idsOf(network, stage, local, shape, shapes[stage] ?? {}),
+    );
+    const makesLogits = looksUp.at(-1) === undefined && uses.at(-1)?.stage === stages.length - 1;
+    const rows = uses.flatMap(({ stage }, i) => {
+      const ids = looksUp[i];
+      return ids === undefined ? [] : [{ stage, ids }];
+    });
+    if (rows.length < uses.length - Number(makesLogits)) throw unsupported({ parameter });
+    for (const [i, { stage, local }] of uses.entries()) {
+      const role = looksUp[i] === undefined ? "outer" : i === 0 ? "closing" : "rows";
+      result[stage]?.push({ parameter, local, role, makesLogits, rows });
     }
   }
   return result;
 }
 
-/** The batch input by which a stage looks rows of a table up. */
+/** The batch input by which a stage looks rows of a table up; undefined where it uses the table in another way too. */
 function idsOf(
   network: Network,
   index: number,
   local: string,
   shape: BatchShape,
   before: StateShapes,
-  parameter: string,
-): "input_ids" | "decoder_input_ids" {
+): "input_ids" | "decoder_input_ids" | undefined {
   const stage = network.stages[index];
   if (stage === undefined) throw new RangeError(`no stage ${index}`);
   const built = buildStage(network, stage, shape, before);
@@ -287,7 +288,7 @@ function idsOf(
   Object.values(built.after).forEach(walk);
   const [name] = names;
   if (names.size === 1 && (name === "input_ids" || name === "decoder_input_ids")) return name;
-  throw unsupported({ parameter });
+  return undefined;
 }
 
 function onlyRows(use: TiedUse, contributions: readonly Contribution[]) {

@@ -8,6 +8,7 @@ import { serve } from "../runtime/serve.js";
 import { type FeedData, Session } from "../runtime/session.js";
 import { addSquares, checkFinite } from "./add-squares.js";
 import { OUTPUTS } from "./fisher-graph.js";
+import { cotangentFile, stateFile, tiedFile } from "./layer-files.js";
 import { Scratch } from "./scratch.js";
 import {
   backwardGraph,
@@ -175,7 +176,10 @@ class StageRunner {
     checkFinite(outputs[OUTPUTS.watch], request.where);
     for (const [local, sums] of this.#sums) addSquares(outputs, local, sums, turned.get(local));
     for (const name of cotangents) {
-      this.#keep(cotangentFile(batch, pass, this.#stage, name), outputs[STAGE.cotangentBefore(name)]);
+      this.#keep(
+        cotangentFile(batch, pass, this.#stage, name),
+        outputs[STAGE.cotangentBefore(name)],
+      );
     }
     for (const [name, values] of Object.entries(outputs)) {
       if (name.startsWith("tied-")) this.#keep(tiedFile(batch, pass, name), values);
@@ -240,13 +244,6 @@ class StageRunner {
 function keyOf(shape: BatchShape): string {
   return `${shape.size},${shape.length},${shape.decoderLength}`;
 }
-
-const stateFile = (batch: number, stage: number, name: string): string =>
-  `state ${batch} ${stage} ${name}`;
-const cotangentFile = (batch: number, pass: number, stage: number, name: string): string =>
-  `cotangent ${batch} ${pass} ${stage} ${name}`;
-const tiedFile = (batch: number, pass: number, name: string): string =>
-  `tied ${batch} ${pass} ${name}`;
 
 serve<StreamedSetup, StreamedRequest, StreamedReply>(async (setup) => {
   const runner = new StageRunner(setup, await openModel(setup.folder));

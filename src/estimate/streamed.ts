@@ -2,6 +2,8 @@ import type { Batch } from "../data/batches.js";
 import { batchFeeds } from "../model/feeds.js";
 import { WorkerThread } from "../runtime/worker-thread.js";
 import type { FisherMode, FisherTask } from "./fisher-plan.js";
+import { isSpent } from "./layer-files.js";
+import { layersFolder } from "./leftovers.js";
 import { Meter, type MeterOptions } from "./meter.js";
 import { objectiveFeeds } from "./objective-feeds.js";
 import { passesOf } from "./objective.js";
@@ -13,7 +15,6 @@ import { shapeOf } from "./whole.js";
 
 interface StreamedOptions extends MeterOptions {
   readonly out: string;
-  readonly memory?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -43,10 +44,10 @@ export async function sumStreamed(
   const { network } = model;
   const stages = network.stages.length;
   const { passes } = passesOf(network, task.labels, task.draws);
-  const scratch = new Scratch(`${options.out}.layers`);
+  const scratch = new Scratch(layersFolder(options.out));
   const fresh: Record = {
     fingerprint: task.fingerprint,
-    sweepBytes: Math.max(LEAST_SWEEP_BYTES, Math.floor(SWEEP_SHARE * (options.memory ?? 4e9))),
+    sweepBytes: Math.max(LEAST_SWEEP_BYTES, Math.floor(SWEEP_SHARE * mode.memory)),
     forward: 0,
     backward: 0,
   };
@@ -115,6 +116,7 @@ export async function sumStreamed(
       }
       record = { ...record, backward: back + 1 };
       scratch.writeRecord(record);
+      scratch.removeWhere((file) => isSpent(file, stages - 1 - back));
     }
   } finally {
     await worker.close();
@@ -123,7 +125,6 @@ export async function sumStreamed(
   return {
     resumed: Math.floor((count * done) / each),
     totals: { read: (name) => readSums(task, scratch, record.sweepBytes, name) },
-    release: () => scratch.removeAll(),
   };
 }
 

@@ -9,6 +9,4 @@ export interface Sums {
   readonly totals: Totals;
   /** Examples that an interrupted run had done already. */
   readonly resumed: number;
-  /** Lets go of what lies on the disk. */
-  release(): void;
 }

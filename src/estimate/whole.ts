@@ -10,8 +10,14 @@ import { passesOf } from "./objective.js";
 import type { Sums } from "./totals.js";
 import { Meter, type MeterOptions } from "./meter.js";
 
-/** Sums are saved when this much time has passed, and saving has taken less than a twentieth of it. */
+/** Sums are saved when this much time has passed, by default, and saving has taken less than a twentieth of it. */
 const SAVE_SECONDS = 60;
+
+export interface WholeOptions extends MeterOptions {
+  readonly out: string;
+  readonly saveEvery?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Sums squared gradients with whole networks, one a thread. Batches are given out in their order; each thread adds its squares when
@@ -20,9 +26,10 @@ const SAVE_SECONDS = 60;
 export async function sumWhole(
   task: FisherTask,
   threads: number,
-  options: MeterOptions & { readonly out: string; readonly signal?: AbortSignal | undefined },
+  options: WholeOptions,
 ): Promise<Sums> {
   const { model, batches } = task;
+  const { saveEvery = SAVE_SECONDS } = options;
   const { network } = model;
   const totals = Object.fromEntries(
     network.parameters.map(({ name, shape }) => [
@@ -83,8 +90,10 @@ export async function sumWhole(
       meter.advance(batch.examples.length);
       if (underWay === 0) idle?.();
       const since = (performance.now() - lastSave) / 1000;
-      if (pause === undefined && since > SAVE_SECONDS && since > 20 * saveTook) {
+      if (pause === undefined && since > saveEvery && since > 20 * saveTook) {
         pause = saveNow();
+        await pause;
+        pause = undefined;
       }
     }
   };
@@ -95,7 +104,6 @@ export async function sumWhole(
     save(options.out, task.fingerprint, finished, totals);
     lastSave = performance.now();
     saveTook = (lastSave - start) / 1000;
-    pause = undefined;
   };
 
   try {
@@ -117,7 +125,6 @@ export async function sumWhole(
         return new Float64Array(buffer);
       },
     },
-    release: () => undefined,
   };
 }
 
