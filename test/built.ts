@@ -3,7 +3,7 @@ import { built } from "./run/command.js";
 
 /**
  * A module of the built program: what starts worker threads finds their programs there. The type is that of the source:
- * `await importBuilt<typeof import("../src/estimate/gradient.js")>("estimate/gradient.js")`.
+ * with `import type * as Gradient from "../src/estimate/gradient.js"`, `await importBuilt<typeof Gradient>("estimate/gradient.js")`.
  */
 export async function importBuilt<Module>(relative: string): Promise<Module> {
   const module: unknown = await import(pathToFileURL(built(relative)).href);

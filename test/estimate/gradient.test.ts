@@ -5,6 +5,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
+import type * as EngineModule from "../../src/estimate/gradient-engine.js";
+import type * as GradientModule from "../../src/estimate/gradient.js";
 import { loadExamples } from "../../src/model/examples.js";
 import { openModel } from "../../src/model/open.js";
 import { readWeights } from "../../src/model/weights.js";
@@ -12,11 +14,8 @@ import { random } from "../random.js";
 import { importBuilt } from "../built.js";
 import { sharedPath, withShared } from "../shared.js";
 
-const { GradientEngine } = await importBuilt<
-  typeof import("../../src/estimate/gradient-engine.js")
->("estimate/gradient-engine.js");
-const { estimateGradient } =
-  await importBuilt<typeof import("../../src/estimate/gradient.js")>("estimate/gradient.js");
+const { GradientEngine } = await importBuilt<typeof EngineModule>("estimate/gradient-engine.js");
+const { estimateGradient } = await importBuilt<typeof GradientModule>("estimate/gradient.js");
 
 /** A small classifier with its training data, from the tests of training. */
 const MODEL = fileURLToPath(new URL("../goldens/train/bert", import.meta.url));
