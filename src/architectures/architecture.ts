@@ -32,6 +32,8 @@ export interface ParameterSpec {
   readonly shape: Shape;
   /** Other names that it has in older checkpoints, or that a tied use of it is stored under. */
   readonly aliases?: readonly string[];
+  /** In a model that is trained from scratch it begins uniform between −bound and bound; without it see `initialParameter`. */
+  readonly bound?: number;
 }
 
 /** What flows from stage to stage, by name; the last stage gives `logits`. Every tensor is batched on axis 0. */

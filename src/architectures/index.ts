@@ -1,10 +1,12 @@
 import type { ModelError } from "../errors.js";
 import type { Architecture, Network } from "./architecture.js";
 import { bert } from "./bert.js";
+import { cnn } from "./cnn.js";
 import type { ConfigReader } from "./config.js";
 import { distilbert } from "./distilbert.js";
 import { gpt2 } from "./gpt2.js";
 import { llama } from "./llama.js";
+import { mlp } from "./mlp.js";
 import { mistral } from "./mistral.js";
 import { qwen2 } from "./qwen2.js";
 import { roberta } from "./roberta.js";
@@ -22,6 +24,8 @@ export const ARCHITECTURES: readonly Architecture[] = [
   mistral,
   qwen2,
   t5,
+  mlp,
+  cnn,
 ];
 
 /**

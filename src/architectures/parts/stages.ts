@@ -6,6 +6,8 @@ import type { ParameterSpec, Scope, Stage, State } from "../architecture.js";
 export interface LocalParameter {
   readonly name: string;
   readonly shape: Shape;
+  /** As in `ParameterSpec`. */
+  readonly bound?: number;
 }
 
 /** Weight and, where it has one, bias of a linear layer that is stored as [out, in]. */
@@ -44,10 +46,10 @@ export function storedUnder(
   parameters: readonly LocalParameter[],
   root = "",
 ): ParameterSpec[] {
-  return parameters.map(({ name, shape }) => {
+  return parameters.map(({ name, ...rest }) => {
     const full = prefix + name;
     const bare = root !== "" && full.startsWith(root) ? full.slice(root.length) : undefined;
-    return { name: full, shape, ...(bare === undefined ? {} : { aliases: [bare] }) };
+    return { name: full, ...rest, ...(bare === undefined ? {} : { aliases: [bare] }) };
   });
 }
 
