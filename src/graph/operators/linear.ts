@@ -1,4 +1,5 @@
 import { GraphError } from "../../errors.js";
+import { CONTRIBUTED } from "../onnx/emit.js";
 import { pair } from "../operands.js";
 import type { Operator } from "../operator.js";
 import { sameShape, showShape, sizeOf, type Tensor } from "../tensor.js";
@@ -50,18 +51,14 @@ const linearOperator: Operator = {
     ];
   },
   emit(emitter, node, inputs) {
-    const [x] = pair(node.inputs);
-    const [inputX, inputWeight] = pair(inputs);
-    const columns = x.shape.at(-1) ?? 1;
-    const flat = x.shape.length === 2;
-    const rows = sizeOf(x.shape) / columns;
-    const matrix = flat
-      ? inputX
-      : emitter.node("Reshape", [inputX, emitter.integers([rows, columns])]);
-    const product = emitter.node("Gemm", [matrix, inputWeight, ...inputs.slice(2)], {
-      transB: Number(node.attributes["inputFirst"] !== true),
-    });
-    return flat ? product : emitter.node("Reshape", [product, emitter.integers(node.shape)]);
+    // Products of tensors with more axes need no reshaping; a Gemm would copy its input into a matrix first.
+    const [x, weight] = pair(inputs);
+    const product =
+      node.attributes["inputFirst"] === true
+        ? emitter.node("MatMul", [x, weight])
+        : emitter.node("FusedMatMul", [x, weight], { transB: 1 }, CONTRIBUTED);
+    const bias = inputs[2];
+    return bias === undefined ? product : emitter.node("Add", [product, bias]);
   },
   evaluate(values, attributes, node) {
     const [x, weight] = pair(values);
