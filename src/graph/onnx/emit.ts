@@ -10,6 +10,12 @@ const OPSET = 21;
 const IR_VERSION = 10;
 export const CONTRIBUTED = "com.microsoft";
 
+/** ONNX's mark of values that lie outside the model. */
+const EXTERNAL = 1;
+
+/** The file, which need not exist, that the values of a constant are looked for in. */
+export const externalFile = (name: string): string => `constants/${encodeURIComponent(name)}`;
+
 export type OnnxAttribute =
   | number
   | string
@@ -90,6 +96,19 @@ export class Emitter {
 
   scalar(value: number): string {
     return this.constant("float32", [], [value]);
+  }
+
+  /** A float32 constant whose values the runtime is given beside the model, as a file of the tensor's own name. */
+  external({ name, tensor }: NamedTensor): void {
+    const initializer = new ProtobufWriter();
+    for (const length of tensor.shape) initializer.integer(1, length);
+    initializer.integer(2, TYPES.float32).text(8, name);
+    const bytes = tensor.shape.reduce((product, length) => product * length, 4);
+    const place = { location: externalFile(name), offset: "0", length: `${bytes}` };
+    for (const [key, value] of Object.entries(place)) {
+      initializer.message(13, new ProtobufWriter().text(1, key).text(2, value));
+    }
+    this.#initializers.push(initializer.integer(14, EXTERNAL));
   }
 
   /** Remembers a second result of an operator, under the name of its first one. */

@@ -1,10 +1,11 @@
-import { Emitter } from "../onnx/emit.js";
+import type { Emitter } from "../onnx/emit.js";
 import { only, pair } from "../operands.js";
 import type { Operator } from "../operator.js";
 import { sizeOf, type Tensor } from "../tensor.js";
 import { add, multiply, square } from "./binary.js";
 import { erfOf } from "./error-function.js";
 import { filled } from "./strides.js";
+import { inTiles } from "./tiles.js";
 import { hyperbolicTangent, sigmoid } from "./unary.js";
 
 /** Elements of a tile: what ten operators read and write of it stays in the second-level cache. */
@@ -24,26 +25,9 @@ const geluGradientOperator: Operator = {
     const tiles = sizeOf(node.shape) / TILE;
     const [x, cotangent] = pair(inputs);
     if (tiles < 2 || !Number.isInteger(tiles)) return geluGradient(emitter, x, cotangent);
-    const shape = emitter.integers([tiles, TILE]);
-    const [whole, wholeCotangent] = [x, cotangent].map((one) =>
-      emitter.node("Reshape", [one, shape]),
-    );
-    const names = ["x", "cotangent", "gradient"].map((part) => `${whole}/${part}`);
-    const [tileX = "", tileCotangent = "", result = ""] = names;
-    const body = new Emitter(emitter);
-    body.rename(geluGradient(body, tileX, tileCotangent), result);
-    const tensor = { shape: [TILE], type: "float32" as const };
-    const looped = emitter.node("Scan", [whole ?? "", wholeCotangent ?? ""], {
-      num_scan_inputs: 2,
-      body: {
-        graph: body.graph(
-          [
-            { name: tileX, tensor },
-            { name: tileCotangent, tensor },
-          ],
-          [{ name: result, tensor }],
-        ),
-      },
+    const looped = inTiles(emitter, [x, cotangent], tiles, [TILE], (body, parts) => {
+      const [tileX, tileCotangent] = pair(parts);
+      return geluGradient(body, tileX, tileCotangent);
     });
     return emitter.node("Reshape", [looped, emitter.integers(node.shape)]);
   },

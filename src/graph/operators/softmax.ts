@@ -1,9 +1,11 @@
-import { only } from "../operands.js";
+import type { Emitter } from "../onnx/emit.js";
+import { only, pair } from "../operands.js";
 import type { Operator, Values } from "../operator.js";
-import { lengthOf, type Tensor } from "../tensor.js";
+import { lengthOf, sizeOf, type Tensor } from "../tensor.js";
 import { multiply, subtract } from "./binary.js";
 import { sum } from "./reduce.js";
 import { at, filled } from "./strides.js";
+import { inTiles } from "./tiles.js";
 import { exponential } from "./unary.js";
 
 /** Over the last axis, from each row's largest element, so that nothing overflows. */
@@ -20,6 +22,50 @@ function rowwise(x: Values, rule: (shifted: number, total: number) => number): V
   });
 }
 
+/** Elements of a tensor from which on it is gone through matrix by matrix. */
+const LARGE = 1 << 17;
+
+/** ∂x = p ∘ (∂p − ⟨∂p, p⟩), the derivative of p = softmax(x), over the last axis. */
+const softmaxGradientOperator: Operator = {
+  name: "softmax_gradient",
+  infer(inputs) {
+    const [p] = pair(inputs);
+    return { shape: p.shape, type: p.type };
+  },
+  emit(emitter, node, inputs) {
+    const [p, cotangent] = pair(inputs);
+    const matrix = node.shape.slice(-2);
+    const count = sizeOf(node.shape.slice(0, -2));
+    if (node.shape.length < 3 || sizeOf(node.shape) < LARGE) {
+      return softmaxGradient(emitter, p, cotangent);
+    }
+    const looped = inTiles(emitter, [p, cotangent], count, matrix, (body, parts) => {
+      const [tileP, tileCotangent] = pair(parts);
+      return softmaxGradient(body, tileP, tileCotangent);
+    });
+    return emitter.node("Reshape", [looped, emitter.integers(node.shape)]);
+  },
+  evaluate(values) {
+    const [p, cotangent] = pair(values);
+    const width = p.shape.at(-1) ?? 1;
+    const mixed = new Float64Array(p.data.length / width);
+    p.data.forEach((one, i) => {
+      const row = Math.floor(i / width);
+      mixed[row] = (mixed[row] ?? 0) + one * at(cotangent, i);
+    });
+    return filled(
+      p.shape,
+      (i) => at(p, i) * (at(cotangent, i) - (mixed[Math.floor(i / width)] ?? 0)),
+    );
+  },
+};
+
+function softmaxGradient(emitter: Emitter, p: string, cotangent: string): string {
+  const weighted = emitter.node("Mul", [p, cotangent]);
+  const mixed = emitter.node("ReduceSum", [weighted, emitter.integers([-1])], { keepdims: 1 });
+  return emitter.node("Sub", [weighted, emitter.node("Mul", [p, mixed])]);
+}
+
 const softmaxOperator: Operator = {
   name: "softmax",
   infer(inputs) {
@@ -27,11 +73,7 @@ const softmaxOperator: Operator = {
     lengthOf(x, -1);
     return { shape: x.shape, type: x.type, batched: x.batched && x.shape.length > 1 };
   },
-  // ∂x = p ∘ (∂p − ⟨∂p, p⟩)
-  derivative(node, cotangent) {
-    const mixed = sum(multiply(cotangent, node), [-1], { keep: true });
-    return [multiply(node, subtract(cotangent, mixed))];
-  },
+  derivative: (node, cotangent) => [node.graph.apply(softmaxGradientOperator, [node, cotangent])],
   emit: (emitter, _, inputs) => emitter.node("Softmax", inputs, { axis: -1 }),
   evaluate: (values) => rowwise(only(values), (shifted, total) => Math.exp(shifted) / total),
 };
