@@ -1,7 +1,7 @@
 /** How far the work is. */
 export interface FisherStep {
   readonly stage: string;
-  /** Examples done, of the `total`; layer by layer an example counts in parts. */
+  /** Examples done, of the `total` (Infinity while it is not known); layer by layer an example counts in parts. */
   readonly done: number;
   readonly total: number;
   readonly examplesPerSecond: number;
@@ -15,7 +15,7 @@ export interface MeterOptions {
 /** Measures speed from the work of this run, without what was resumed. */
 export class Meter {
   readonly #stage: string;
-  readonly #total: number;
+  #total: number;
   readonly #report: MeterOptions["onProgress"];
   readonly #start = performance.now();
   readonly #before: number;
@@ -33,6 +33,11 @@ export class Meter {
   advance(examples: number): void {
     this.#done += examples;
     this.#tell();
+  }
+
+  /** There are so many in all: for whoever finds out late. */
+  expect(total: number): void {
+    this.#total = total;
   }
 
   finish(): void {

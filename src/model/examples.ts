@@ -41,11 +41,28 @@ export async function loadExamples(
   options: LoadOptions,
 ): Promise<LoadedExamples> {
   const path = await resolveDataFile(data);
+  const examples: EncodedExample[] = [];
+  for await (const example of streamExamples(model, path, options)) examples.push(example);
+  const settings = encodeOptions(model, options);
+  const isFile = (await stat(path)).isFile();
+  return {
+    examples,
+    maxLength: settings.image === undefined ? settings.maxLength : undefined,
+    sha256: isFile ? await hashOf(path) : undefined,
+  };
+}
+
+/** The same, one example after the other, for files that are larger than memory. */
+export async function* streamExamples(
+  model: Model,
+  data: string,
+  options: LoadOptions,
+): AsyncGenerator<EncodedExample> {
+  const path = await resolveDataFile(data);
   const settings = encodeOptions(model, options);
   const most = model.network.positions ?? Infinity;
   const needLabels = options.needLabels === true && model.network.task === "classification";
   let tokenizer: TextTokenizer | undefined;
-  const examples: EncodedExample[] = [];
   for await (const example of readExamples(path, options)) {
     // Texts are cut by default; token ids only where a length is asked for.
     const given = example.inputIds !== undefined;
@@ -56,14 +73,8 @@ export async function loadExamples(
       maxLength: given ? (options.maxLength ?? most) : settings.maxLength,
     });
     if (needLabels) requireLabel(encoded);
-    examples.push(encoded);
+    yield encoded;
   }
-  const isFile = (await stat(path)).isFile();
-  return {
-    examples,
-    maxLength: settings.image === undefined ? settings.maxLength : undefined,
-    sha256: isFile ? await hashOf(path) : undefined,
-  };
 }
 
 /** How examples become input of a model, but for the tokenizer, which is opened when the first text comes. */

@@ -6,6 +6,7 @@ export interface WorkStep {
   /** What is being done. */
   readonly stage: string;
   readonly done: number;
+  /** Infinity while it is not known. */
   readonly total: number;
   readonly examplesPerSecond: number;
   readonly secondsLeft: number;
@@ -41,7 +42,11 @@ export function showWork(target: ProgressTarget): {
 /** "examples: 1,200 of 2,000, 8.2 examples/s, 98 s left" */
 export function describeStep(step: WorkStep): string {
   const { stage, done, total, examplesPerSecond: speed, secondsLeft } = step;
+  if (total === Infinity) return `${stage}: ${Math.floor(done)}  ${rateOf(speed)}`;
   const share = total === 0 ? 100 : (100 * done) / total;
-  const rate = speed >= 9.95 ? speed.toFixed(0) : speed.toFixed(1);
-  return `${stage}: ${Math.floor(done)} of ${total} (${share.toFixed(0)}%)  ${rate} examples/s  ${formatSeconds(secondsLeft)} left`;
+  return `${stage}: ${Math.floor(done)} of ${total} (${share.toFixed(0)}%)  ${rateOf(speed)}  ${formatSeconds(secondsLeft)} left`;
+}
+
+function rateOf(speed: number): string {
+  return `${speed >= 9.95 ? speed.toFixed(0) : speed.toFixed(1)} examples/s`;
 }

@@ -1,0 +1,47 @@
+import type { Command } from "commander";
+import { failWith } from "./fail.js";
+import { interruptible } from "./interrupt.js";
+import { addDataFlags, addRuntimeFlags, type DataFlags } from "./options.js";
+
+interface Flags extends DataFlags {
+  readonly threads?: number;
+  readonly device?: "cpu" | "webgpu" | "wasm";
+  readonly json?: true;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command("evaluate")
+    .description("measure a model on data: accuracy, NLL, F1, calibration; perplexity")
+    .argument("<model>", "Hugging Face folder, or a Hub id");
+  addDataFlags(command);
+  addRuntimeFlags(command)
+    .option("--json", "one JSON object on standard output")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ gradmerge evaluate merged --data test.jsonl
+  $ gradmerge evaluate merged --data test.tsv --text-column sentence --label-column class --json
+  $ gradmerge evaluate gpt2 --data texts.jsonl --max-length 256      NLL and perplexity`,
+    )
+    .action(evaluateCommand);
+}
+
+async function evaluateCommand(model: string, flags: Flags): Promise<void> {
+  try {
+    const { evaluateModel } = await import("../evaluate/evaluate.js");
+    const { describeEvaluation } = await import("../evaluate/describe.js");
+    const { showWork } = await import("../report/work.js");
+    const progress = showWork(process.stderr);
+    const { json, ...options } = flags;
+    const { result, names } = await interruptible((signal) =>
+      evaluateModel({ ...options, model, onProgress: progress.show, signal }),
+    ).finally(() => progress.clear());
+    process.stdout.write(
+      json === true ? `${JSON.stringify(result)}\n` : describeEvaluation(result, names),
+    );
+  } catch (error) {
+    failWith(error);
+  }
+}

@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+import { failWith } from "./fail.js";
+import { addRuntimeFlags, positiveInteger } from "./options.js";
+
+interface Flags {
+  readonly prompt?: string;
+  readonly tokens?: number;
+  readonly threads?: number;
+  readonly device?: "cpu" | "webgpu" | "wasm";
+  readonly json?: true;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command("generate")
+    .description("continue a text with a causal language model, by its likeliest token each time")
+    .argument("<model>", "Hugging Face folder, or a Hub id")
+    .option("--prompt <text>", "the text to go on from (default: the beginning of a text)")
+    .option("--tokens <n>", "add at most N tokens (default: 64)", positiveInteger);
+  addRuntimeFlags(command)
+    .option("--json", "one JSON object on standard output, with token ids")
+    .addHelpText(
+      "after",
+      `
+Every token takes a pass over the whole text: this is for looking at a model, not for serving it.
+
+Examples:
+  $ gradmerge generate stories15M --tokens 200
+  $ gradmerge generate merged --prompt "The committee met"`,
+    )
+    .action(generateCommand);
+}
+
+async function generateCommand(model: string, flags: Flags): Promise<void> {
+  try {
+    const { generate } = await import("../evaluate/generate.js");
+    const { json, ...options } = flags;
+    const result = await generate({ ...options, model });
+    process.stdout.write(json === true ? `${JSON.stringify(result)}\n` : `${result.text}\n`);
+  } catch (error) {
+    failWith(error);
+  }
+}
