@@ -3,11 +3,14 @@ import { Command } from "commander";
 import { VERSION } from "../version.js";
 import * as convert from "./convert.js";
 import * as demo from "./demo.js";
+import * as evaluate from "./evaluate.js";
 import * as explain from "./explain.js";
 import { failWith } from "./fail.js";
 import * as fisher from "./fisher.js";
+import * as generate from "./generate.js";
 import * as inspect from "./inspect.js";
 import * as merge from "./merge.js";
+import * as predict from "./predict.js";
 import * as schema from "./schema.js";
 
 /** Commands are registered by small files that import what they need only when they run: help answers at once. */
@@ -33,7 +36,18 @@ A recipe:
     - model: ./yelp
       parameters: { weight: 0.5 }`,
   );
-for (const command of [merge, fisher, inspect, explain, convert, schema, demo])
+for (const command of [
+  merge,
+  fisher,
+  predict,
+  evaluate,
+  generate,
+  inspect,
+  explain,
+  convert,
+  schema,
+  demo,
+])
   command.register(program);
 
 // Whoever reads the output may stop, as `head` does; that is no failure.
