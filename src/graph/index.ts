@@ -30,6 +30,7 @@ export { broadcastTo, concatenate, pad, reshape, slice, transpose } from "./oper
 export { matmul } from "./operators/matmul.js";
 export { maskGradient } from "./operators/mask-gradient.js";
 export { linear } from "./operators/linear.js";
+export { attentionProbabilities } from "./operators/attention-probabilities.js";
 export { embedding } from "./operators/embedding.js";
 export { logSoftmax, softmax } from "./operators/softmax.js";
 export { layerNorm, rmsNorm } from "./operators/normalize.js";

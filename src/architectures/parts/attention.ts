@@ -1,5 +1,5 @@
 import {
-  add,
+  attentionProbabilities,
   broadcastTo,
   cast,
   constant,
@@ -7,7 +7,6 @@ import {
   matmul,
   multiply,
   reshape,
-  softmax,
   subtract,
   type Tensor,
   transpose,
@@ -42,8 +41,7 @@ export function attention(
     readonly dropout?: (x: Tensor) => Tensor;
   },
 ): Tensor {
-  const scores = matmul(query, key, { transposeRight: true, scale: options.scale });
-  const probabilities = softmax(add(scores, options.mask));
+  const probabilities = attentionProbabilities(query, key, options.mask, options.scale);
   return matmul(options.dropout?.(probabilities) ?? probabilities, value);
 }
 

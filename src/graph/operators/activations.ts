@@ -25,7 +25,9 @@ const geluGradientOperator: Operator = {
     const tiles = sizeOf(node.shape) / TILE;
     const [x, cotangent] = pair(inputs);
     if (tiles < 2 || !Number.isInteger(tiles)) return geluGradient(emitter, x, cotangent);
-    const looped = inTiles(emitter, [x, cotangent], tiles, [TILE], (body, parts) => {
+    const tile = [TILE];
+    const both = [x, cotangent].map((name) => ({ name, tile }));
+    const looped = inTiles(emitter, tiles, both, tile, (body, parts) => {
       const [tileX, tileCotangent] = pair(parts);
       return geluGradient(body, tileX, tileCotangent);
     });

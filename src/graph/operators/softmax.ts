@@ -37,11 +37,12 @@ const softmaxGradientOperator: Operator = {
     const matrix = node.shape.slice(-2);
     const count = sizeOf(node.shape.slice(0, -2));
     if (node.shape.length < 3 || sizeOf(node.shape) < LARGE) {
-      return softmaxGradient(emitter, p, cotangent);
+      return emitGradient(emitter, p, cotangent);
     }
-    const looped = inTiles(emitter, [p, cotangent], count, matrix, (body, parts) => {
+    const both = [p, cotangent].map((name) => ({ name, tile: matrix }));
+    const looped = inTiles(emitter, count, both, matrix, (body, parts) => {
       const [tileP, tileCotangent] = pair(parts);
-      return softmaxGradient(body, tileP, tileCotangent);
+      return emitGradient(body, tileP, tileCotangent);
     });
     return emitter.node("Reshape", [looped, emitter.integers(node.shape)]);
   },
@@ -60,7 +61,7 @@ const softmaxGradientOperator: Operator = {
   },
 };
 
-function softmaxGradient(emitter: Emitter, p: string, cotangent: string): string {
+function emitGradient(emitter: Emitter, p: string, cotangent: string): string {
   const weighted = emitter.node("Mul", [p, cotangent]);
   const mixed = emitter.node("ReduceSum", [weighted, emitter.integers([-1])], { keepdims: 1 });
   return emitter.node("Sub", [weighted, emitter.node("Mul", [p, mixed])]);
@@ -73,7 +74,7 @@ const softmaxOperator: Operator = {
     lengthOf(x, -1);
     return { shape: x.shape, type: x.type, batched: x.batched && x.shape.length > 1 };
   },
-  derivative: (node, cotangent) => [node.graph.apply(softmaxGradientOperator, [node, cotangent])],
+  derivative: (node, cotangent) => [softmaxGradient(node, cotangent)],
   emit: (emitter, _, inputs) => emitter.node("Softmax", inputs, { axis: -1 }),
   evaluate: (values) => rowwise(only(values), (shifted, total) => Math.exp(shifted) / total),
 };
@@ -93,6 +94,10 @@ const logSoftmaxOperator: Operator = {
   emit: (emitter, _, inputs) => emitter.node("LogSoftmax", inputs, { axis: -1 }),
   evaluate: (values) => rowwise(only(values), (shifted, total) => shifted - Math.log(total)),
 };
+
+/** ∂x of p = softmax(x), from p and ∂p. */
+export const softmaxGradient = (p: Tensor, cotangent: Tensor): Tensor =>
+  p.graph.apply(softmaxGradientOperator, [p, cotangent]);
 
 /** e^xᵢ / Σ e^xⱼ over the last axis. */
 export const softmax = (x: Tensor): Tensor => x.graph.apply(softmaxOperator, [x]);

@@ -7,26 +7,31 @@ import type { Shape } from "../tensor.js";
  */
 export function inTiles(
   emitter: Emitter,
-  inputs: readonly string[],
   count: number,
-  tile: Shape,
-  chain: (body: Emitter, inputs: readonly string[]) => string,
+  inputs: readonly { readonly name: string; readonly tile: Shape }[],
+  result: Shape,
+  chain: (body: Emitter, tiles: readonly string[]) => string,
 ): string {
-  const stacked = inputs.map((one) =>
-    emitter.node("Reshape", [one, emitter.integers([count, ...tile])]),
+  const stacked = inputs.map(({ name, tile }) =>
+    emitter.node("Reshape", [name, emitter.integers([count, ...tile])]),
   );
   const body = new Emitter(emitter);
-  const names = stacked.map((one) => `${one}/tile`);
-  const result = `${stacked[0]}/result`;
-  body.rename(chain(body, names), result);
-  const tensor = { shape: tile, type: "float32" as const };
+  const parts = inputs.map(({ tile }, i) => ({
+    name: `${stacked[i]}/tile`,
+    tensor: { shape: tile, type: "float32" as const },
+  }));
+  const made = `${stacked[0]}/result`;
+  body.rename(
+    chain(
+      body,
+      parts.map(({ name }) => name),
+    ),
+    made,
+  );
   return emitter.node("Scan", stacked, {
     num_scan_inputs: stacked.length,
     body: {
-      graph: body.graph(
-        names.map((name) => ({ name, tensor })),
-        [{ name: result, tensor }],
-      ),
+      graph: body.graph(parts, [{ name: made, tensor: { shape: result, type: "float32" } }]),
     },
   });
 }
