@@ -59,7 +59,7 @@ export function register(program: Command): void {
     )
     .option(
       "--memory <size>",
-      "memory to use, such as 4GB; larger models are computed layer by layer\n(default: half of what is free)",
+      "memory to use, such as 4GB; larger models are computed layer by layer\n(default: half of the machine's)",
     )
     .option(
       "--batch <n>",

@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
-import { availableParallelism, freemem } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import type { Network } from "../architectures/architecture.js";
 import { type Batch, bucketLengths, planBatches } from "../data/batches.js";
 import type { EncodedExample } from "../data/example.js";
 import { FisherError, RuntimeError, UsageError } from "../errors.js";
 import type { Definition, Labels } from "../fisher/format.js";
+import { inOrder } from "../graph/order.js";
+import { sizeOf } from "../graph/tensor.js";
 import type { LoadedExamples } from "../model/examples.js";
+import { buildNetwork } from "../model/graphs.js";
 import type { Model } from "../model/open.js";
 import { formatBytes } from "../report/units.js";
 import type { Device } from "../runtime/session.js";
@@ -97,21 +100,28 @@ export function checkLabels(network: Network, labels: Labels, options: PlanOptio
   }
 }
 
-/** Puts the examples into micro-batches, and settles what identifies the run. */
+/**
+ * Puts the examples into micro-batches, chooses by memory how they are computed, and settles what identifies the run.
+ *
+ * As many networks side by side as there are threads, where they fit, with smaller micro-batches before fewer networks; else one network;
+ * else layer by layer.
+ */
 export function planFisher(
   model: Model,
   loaded: LoadedExamples,
   settings: LabelSettings,
   weights: string,
   options: PlanOptions,
-): FisherTask {
+): { readonly task: FisherTask; readonly mode: FisherMode } {
   const { examples } = loaded;
+  const { network } = model;
   const lengths = examples.map((example) => Math.max(1, example.inputIds.length));
   const longest = lengths.reduce((a, b) => Math.max(a, b), 1);
+  const { places, mode } = chooseMode(network, settings.estimator, longest, options);
   const batches = planBatches(lengths, {
     buckets: bucketLengths(longest),
     ...(options.batch === undefined && settings.estimator === "gradients"
-      ? { batchTokens: BATCH_PLACES, maxBatchSize: MOST_EXAMPLES }
+      ? { batchTokens: places, maxBatchSize: MOST_EXAMPLES }
       : { batchSize: options.batch ?? MINIBATCH }),
   });
   const identity = [
@@ -120,9 +130,9 @@ export function planFisher(
     hashExamples(examples),
     settings,
     options.device,
-    batches.map(({ length, size, examples: places }) => [length, size, places.length]),
+    batches.map(({ length, size, examples: members }) => [length, size, members.length]),
   ];
-  return {
+  const task = {
     model,
     examples,
     batches,
@@ -130,6 +140,7 @@ export function planFisher(
     fingerprint: createHash("sha256").update(JSON.stringify(identity)).digest("hex"),
     ...settings,
   };
+  return { task, mode };
 }
 
 /** A hash of examples as the model takes them, whatever file, columns and tokenizer made them so. */
@@ -156,38 +167,72 @@ export function countParameters(network: Network): number {
 
 /** Bytes of the runtime and of a thread's own heap. */
 const THREAD_BYTES = 120e6;
-/** Float32 values that a place keeps in each layer for the backward pass, in widths of the network, a little over what was seen. */
-const ACTIVATION_BYTES_SHARE = 0.35;
+/** Of what a forward pass makes, a little more is alive at the height of the backward pass. */
+const BACKWARD_SHARE = 1.3;
+/** Of the memory, for what flows through a stage that is computed by itself. */
+const STAGE_SHARE = 0.2;
 
 /**
- * Chooses by memory: as many networks side by side as there are threads, where they fit; else one network whose operators use all
- * threads; else layer by layer.
- *
  * A thread holds the weights, the squares of a batch twice (as the runtime computes them and as they are copied out) and the
- * activations; sums are float64 and shared.
+ * activations of a micro-batch; sums are float64 and shared. Without a bound from the user it is half of the machine's memory: what
+ * happens to be free would change micro-batches from run to run, and no run could continue another.
  */
-export function chooseMode(task: FisherTask, options: PlanOptions): FisherMode {
+function chooseMode(
+  network: Network,
+  estimator: FisherEstimator,
+  longest: number,
+  options: PlanOptions,
+): { readonly places: number; readonly mode: FisherMode } {
   const threads = options.threads ?? Math.min(4, availableParallelism());
-  const budget = options.memory ?? Math.floor(freemem() / 2);
-  const bytes = 4 * countParameters(task.model.network);
-  const each = (3 + ACTIVATION_BYTES_SHARE) * bytes + THREAD_BYTES;
-  const shared = 2 * bytes;
-  if (shared + threads * each <= budget) return { kind: "whole-model", memory: budget, threads };
-  if (shared + each <= budget) return { kind: "whole-model", memory: budget, threads: 1 };
-  if (task.estimator === "minibatch") {
+  const budget = options.memory ?? Math.floor(totalmem() / 2);
+  const bytes = 4 * countParameters(network);
+  const perPlace = activationBytes(network, longest) / longest;
+  const need = (count: number, places: number): number =>
+    2 * bytes + count * (3 * bytes + THREAD_BYTES + BACKWARD_SHARE * perPlace * places);
+  const sizes = [BATCH_PLACES, BATCH_PLACES / 2, BATCH_PLACES / 4].map((places) =>
+    Math.max(places, longest),
+  );
+  for (const count of new Set([threads, 1])) {
+    for (const places of sizes) {
+      if (need(count, places) > budget) continue;
+      return { places, mode: { kind: "whole-model", memory: budget, threads: count } };
+    }
+  }
+  const least = need(1, sizes.at(-1) ?? longest);
+  if (estimator === "minibatch") {
     throw new UsageError({
       what: "layer by layer only the gradients of single examples are squared",
       got: `${formatBytes(budget)} of memory`,
-      expected: `${formatBytes(shared + each)} for mini-batches`,
+      expected: `${formatBytes(least)} for mini-batches`,
     });
   }
-  if (task.device !== "cpu") {
+  if (options.device !== undefined && options.device !== "cpu") {
     throw new RuntimeError({
       what: "the model is too large for this memory, and only the processor computes layer by layer",
-      got: `${formatBytes(budget)}`,
-      expected: formatBytes(shared + each),
+      got: formatBytes(budget),
+      expected: formatBytes(least),
       hint: "give more --memory or leave --device out",
     });
   }
-  return { kind: "layer-streamed", memory: budget, threads };
+  const stages = network.stages.length;
+  // Logits, probabilities and their cotangent are the widest that flows; else an average stage's activations.
+  const widest = Math.max(16 * (network.vocabulary ?? 0), (BACKWARD_SHARE * perPlace) / stages);
+  const places = Math.floor((STAGE_SHARE * budget) / widest);
+  return {
+    places: Math.max(longest, Math.min(BATCH_PLACES, places)),
+    mode: { kind: "layer-streamed", memory: budget, threads },
+  };
+}
+
+/** Bytes of all that one example's forward pass makes. */
+function activationBytes(network: Network, length: number): number {
+  const shape = {
+    size: 1,
+    length,
+    decoderLength: network.decoderStartTokenId === undefined ? 0 : length,
+  };
+  const { after } = buildNetwork(network, shape);
+  return inOrder(Object.values(after))
+    .filter((tensor) => tensor.batched)
+    .reduce((total, tensor) => total + 4 * sizeOf(tensor.shape), 0);
 }

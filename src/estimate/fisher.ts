@@ -12,7 +12,7 @@ import { openModel } from "../model/open.js";
 import type { Device } from "../runtime/session.js";
 import { VERSION } from "../version.js";
 import type { FisherEstimator } from "./fisher-graph.js";
-import { checkLabels, chooseMode, defaultLabels, planFisher } from "./fisher-plan.js";
+import { checkLabels, defaultLabels, planFisher } from "./fisher-plan.js";
 import { checkOutput, cannotBeContinued, removeLeftovers } from "./leftovers.js";
 import type { FisherStep } from "./meter.js";
 import { passesOf } from "./objective.js";
@@ -36,7 +36,7 @@ export interface FisherOptions extends Omit<DataOptions, "signal"> {
   /** Texts are cut to so many tokens; by default to what the model takes, at most 512. */
   readonly maxLength?: number | undefined;
   readonly dtype?: "F32" | "BF16" | undefined;
-  /** Bytes that may be used; by default half of what is free. */
+  /** Bytes that may be used; by default half of the machine's memory. */
   readonly memory?: number | undefined;
   readonly threads?: number | undefined;
   readonly device?: Device | undefined;
@@ -98,14 +98,13 @@ export async function estimateFisher(options: FisherOptions): Promise<FisherResu
     const definition = options.definition ?? "per-sequence";
     const seed = options.seed ?? 0;
     const weights = weightsFingerprint(model.checkpoint);
-    const task = planFisher(
+    const { task, mode } = planFisher(
       model,
       loaded,
       { labels, draws, seed, definition, estimator },
       weights,
       options,
     );
-    const mode = chooseMode(task, options);
     const metadata: FisherMetadata = {
       trainSize: options.trainSize ?? loaded.examples.length,
       examples: loaded.examples.length,
