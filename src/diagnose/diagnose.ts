@@ -1,0 +1,369 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openCheckpoint } from "../checkpoint/open.js";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { UsageError } from "../errors.js";
+import { methodNamed } from "../methods/index.js";
+import { readWeights } from "../model/weights.js";
+import type { Recipe } from "../recipe/recipe.js";
+import { loadRecipe, merge } from "../run/merge.js";
+import { VERSION } from "../version.js";
+import { expand } from "./expansion.js";
+import { figuresOf, type Names, type PartFigures } from "./figures.js";
+import { findingsOf, type Finding } from "./findings.js";
+import { openProblem, type Problem } from "./problem.js";
+import { Sums, sumAnchor, sumDrift, sumScheme, sumSweep, sumTasks } from "./sums.js";
+import { TaskGradients, type TaskData, type TaskGradientOptions } from "./task-gradients.js";
+import { COMPARED, inFloat32, isComparable, variantOf } from "./variants.js";
+
+export interface DiagnoseOptions extends TaskGradientOptions {
+  /** The recipe, or its file. */
+  readonly recipe: string | Recipe;
+  /** Training data by the name of a model in the recipe, or by the last part of its path. */
+  readonly data?: Readonly<Record<string, string>> | undefined;
+  /** Where merged models are put meanwhile; by default the folder for temporary files. */
+  readonly scratch?: string | undefined;
+  /** Threads of merges. */
+  readonly workers?: number | undefined;
+}
+
+/** What `gradmerge diagnose --json` prints. Figures in `docs/diagnose.md`. */
+export interface Diagnosis {
+  readonly diagnosis_version: 1;
+  readonly gradmerge: string;
+  readonly recipe: string | undefined;
+  readonly method: string;
+  readonly base: string;
+  readonly tasks: readonly DiagnosedTask[];
+  /** The recipe's own method first. */
+  readonly schemes: readonly DiagnosedScheme[];
+  /** λ of the metric (H̄ + λ)⁻¹ of all figures called scaled. */
+  readonly metric_damping: number | undefined;
+  readonly all: PartFigures;
+  readonly layers: readonly PartFigures[];
+  readonly tensors: readonly PartFigures[];
+  /** The mean loss, in nats for each example, by which curvature predicts the tasks to rise with all weights times `factor`. */
+  readonly sweep: readonly SweepPoint[];
+  readonly findings: readonly Finding[];
+  readonly warnings: readonly string[];
+}
+
+export interface DiagnosedTask {
+  readonly name: string;
+  /** αₜ; undefined where it differs between tensors. */
+  readonly weight: number | undefined;
+  /** Nₜ */
+  readonly train_size: number | undefined;
+  /** Examples that the gradients are of. */
+  readonly examples: number | undefined;
+  /** The mean loss in nats at θₜ on these. */
+  readonly loss: number | undefined;
+}
+
+export interface DiagnosedScheme {
+  readonly method: string;
+  /** Coordinates that the method counted: capped, without curvature, floored. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** The mean loss of each task at the merged point, in the order of `tasks`. */
+  readonly losses: readonly (number | undefined)[];
+}
+
+export interface SweepPoint {
+  readonly factor: number;
+  readonly task_arithmetic: number;
+  readonly gradient_matching: number;
+}
+
+/** Multiples of the recipe's weights at which losses are predicted. */
+const FACTORS = [0, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2] as const;
+/** λ of the metric in means of H̄: coordinates with less than this have a Fisher that is mostly noise. */
+const METRIC_SHARE = 0.01;
+
+interface Scheme {
+  readonly method: string;
+  readonly folder: string;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/**
+ * Says of a merge, before anybody evaluates it, how well it matches joint training: merges by the recipe's method and by those that it
+ * could be, and measures at each point the gradient mismatch (Daheim et al. 2024, eq. 6 and 10), with what curvature alone
+ * predicts of it. Without data it gives what needs none.
+ *
+ * @throws UsageError for data of a task that there is not; and what planning, merging and gradients throw
+ */
+export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
+  const recipe = typeof options.recipe === "string" ? loadRecipe(options.recipe) : options.recipe;
+  const problem = await openProblem(recipe);
+  const scratch = mkdtempSync(join(options.scratch ?? tmpdir(), "gradmerge-diagnose-"));
+  let gradients: TaskGradients | undefined;
+  try {
+    const files = dataOf(problem, options.data ?? {});
+    const schemes = await mergeAll(recipe, problem, scratch, options.workers);
+    const withData = problem.tasks.flatMap(({ name, path, trainSize }, t) => {
+      const data = files[t];
+      return data === undefined ? [] : [{ t, name, model: path, data, trainSize }];
+    });
+    if (withData.length > 0) {
+      gradients = await TaskGradients.open(
+        problem.base.path,
+        withData.map(({ name, model, data, trainSize }): TaskData => ({
+          name,
+          model,
+          data,
+          trainSize,
+        })),
+        options,
+      );
+    }
+    return await measure(
+      problem,
+      schemes,
+      gradients,
+      withData.map(({ t }) => t),
+    );
+  } finally {
+    await gradients?.close();
+    problem.close();
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** The data file of each task. */
+function dataOf(
+  problem: Problem,
+  data: Readonly<Record<string, string>>,
+): readonly (string | undefined)[] {
+  const names = problem.tasks.map(({ name }) => name);
+  const shortNames = names.map((name) => name.replace(/\/+$/, "").split("/").at(-1) ?? name);
+  const files: (string | undefined)[] = names.map(() => undefined);
+  for (const [name, file] of Object.entries(data)) {
+    const exact = names.indexOf(name);
+    const short = shortNames.flatMap((one, t) => (one === name ? [t] : []));
+    const t = exact >= 0 ? exact : short.length === 1 ? short[0] : undefined;
+    if (t === undefined) {
+      throw new UsageError({
+        what:
+          short.length > 1
+            ? "several models have this name"
+            : "no model of the recipe has this name",
+        got: name,
+        expected: names.join(", "),
+        hint: "name the model as the recipe does, or by the last part of its path",
+      });
+    }
+    files[t] = file;
+  }
+  return files;
+}
+
+/** Merges by every scheme, each into a folder of its own. */
+async function mergeAll(
+  recipe: Recipe,
+  problem: Problem,
+  scratch: string,
+  workers: number | undefined,
+): Promise<readonly Scheme[]> {
+  const alphas = new Map(problem.tensors.map(({ name, alphas: own }) => [name, own]));
+  const own = recipe.method.value;
+  const others = COMPARED.filter(
+    (name) => name !== own && isComparable(name, alphas, problem.hasCurvature),
+  );
+  const schemes: Scheme[] = [];
+  for (const name of [own, ...others]) {
+    const method = methodNamed(name);
+    if (method === undefined) continue;
+    const variant = name === own ? inFloat32(recipe) : variantOf(recipe, method, alphas);
+    const folder = join(scratch, name);
+    const { report } = await merge(variant, folder, { workers });
+    schemes.push({ method: name, folder, counts: report });
+  }
+  return schemes;
+}
+
+async function measure(
+  problem: Problem,
+  schemes: readonly Scheme[],
+  gradients: TaskGradients | undefined,
+  withData: readonly number[],
+): Promise<Diagnosis> {
+  const { tasks, tensors, hasCurvature, guard } = problem;
+  const names: Names = {
+    tasks: tasks.map(({ name }) => name),
+    schemes: schemes.map(({ method }) => method),
+  };
+  const sums = new Map(tensors.map(({ name }) => [name, new Sums()]));
+  const sumsOf = (name: string): Sums => sums.get(name) ?? new Sums();
+  const measured =
+    gradients === undefined
+      ? undefined
+      : await measureGradients(problem, schemes, gradients, withData, sumsOf);
+
+  // Figures of data are complete only where every task that has a weight has data.
+  const complete = tasks.every(
+    (_, t) => withData.includes(t) || tensors.every(({ alphas }) => alphas[t] === 0),
+  );
+  const metric = hasCurvature ? METRIC_SHARE * meanPrecision(problem) : undefined;
+  const trainSizes = tasks.map(({ trainSize }) => trainSize);
+  const sweep = new Sums();
+  const merged: Checkpoint[] = [];
+  try {
+    for (const { folder } of schemes) merged.push(await openCheckpoint(folder));
+    for (const tensor of tensors) {
+      const own = sumsOf(tensor.name);
+      const values = problem.read(tensor);
+      const expansion = expand(values, guard);
+      sumTasks(own, expansion, tensor.alphas);
+      sumSweep(sweep, expansion, tensor.alphas, FACTORS, trainSizes);
+      merged.forEach((checkpoint, m) => {
+        const entry = checkpoint.tensors.get(tensor.name);
+        if (entry === undefined) throw new RangeError(`the merge lost ${tensor.name}`);
+        sumScheme(
+          own,
+          m,
+          values.theta0,
+          {
+            theta: readWeights(entry),
+            gradient: complete ? measured?.atMerged[m]?.get(tensor.name) : undefined,
+          },
+          expansion,
+          complete ? measured?.atExperts.get(tensor.name) : undefined,
+          { metric: metric ?? 0, trainSizes },
+        );
+      });
+    }
+  } finally {
+    for (const checkpoint of merged) checkpoint.close();
+  }
+
+  const all = new Sums();
+  const layers = new Map<string, Sums>();
+  for (const { name, group } of tensors) {
+    const layer = layers.get(group) ?? new Sums();
+    layers.set(group, layer);
+    layer.include(sumsOf(name));
+    all.include(sumsOf(name));
+  }
+  const diagnosis = {
+    diagnosis_version: 1,
+    gradmerge: VERSION,
+    recipe: problem.recipe.file,
+    method: problem.recipe.method.value,
+    base: problem.base.name,
+    tasks: tasks.map(({ name, trainSize }, t): DiagnosedTask => {
+      const place = withData.indexOf(t);
+      const size = place < 0 ? undefined : gradients?.sizes(place);
+      return {
+        name,
+        weight: uniformWeight(problem, t),
+        train_size: trainSize ?? size?.trainSize,
+        examples: size?.examples,
+        loss: measured?.expertLosses[t],
+      };
+    }),
+    schemes: schemes.map(({ method, counts }, m): DiagnosedScheme => ({
+      method,
+      counts,
+      losses: tasks.map((_, t) => measured?.losses[m]?.[t]),
+    })),
+    metric_damping: metric,
+    all: figuresOf("all", all, names),
+    layers: [...layers].map(([name, layer]) => figuresOf(name, layer, names)),
+    tensors: tensors.map(({ name }) => figuresOf(name, sumsOf(name), names)),
+    sweep: FACTORS.flatMap((factor, k): SweepPoint[] => {
+      const arithmetic = sweep.get(`sweep.task_arithmetic.${k}`);
+      const matching = sweep.get(`sweep.gradient_matching.${k}`);
+      if (arithmetic === undefined || matching === undefined) return [];
+      return [{ factor, task_arithmetic: arithmetic, gradient_matching: matching }];
+    }),
+    warnings: [
+      ...problem.warnings,
+      ...(gradients === undefined || complete
+        ? []
+        : ["the mismatch needs data of every task; some have none"]),
+    ],
+  } as const;
+  return { ...diagnosis, findings: findingsOf(diagnosis) };
+}
+
+interface Measured {
+  /** Σ αₜ∇ℓ̄ₜ(θₜ) by tensor. */
+  readonly atExperts: ReadonlyMap<string, Float64Array>;
+  /** Σ αₜ∇ℓ̄ₜ(θ̄) by tensor, for each scheme. */
+  readonly atMerged: readonly ReadonlyMap<string, Float64Array>[];
+  /** Mean losses at θₜ, by task. */
+  readonly expertLosses: readonly (number | undefined)[];
+  /** Mean losses at θ̄, by scheme and task. */
+  readonly losses: readonly (readonly (number | undefined)[])[];
+}
+
+/** Gradients of every task that has data, at its expert and at every merged point. */
+async function measureGradients(
+  problem: Problem,
+  schemes: readonly Scheme[],
+  gradients: TaskGradients,
+  withData: readonly number[],
+  sumsOf: (tensor: string) => Sums,
+): Promise<Measured> {
+  const { tasks, guard } = problem;
+  const parameters = gradients.tensors;
+  const tensors = problem.tensors.filter(({ name }) => parameters.has(name));
+  const empty = (): Map<string, Float64Array> =>
+    new Map(tensors.map(({ name, elements }) => [name, new Float64Array(elements)]));
+  const atExperts = empty();
+  const atMerged = schemes.map(empty);
+  const expertLosses: (number | undefined)[] = tasks.map(() => undefined);
+  const losses = schemes.map((): (number | undefined)[] => tasks.map(() => undefined));
+  const include = (
+    total: ReadonlyMap<string, Float64Array>,
+    name: string,
+    alpha: number,
+    more: Float64Array,
+  ): void => {
+    const sum = total.get(name);
+    if (sum === undefined) return;
+    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + alpha * (more[i] ?? 0);
+  };
+
+  for (const [place, t] of withData.entries()) {
+    const task = tasks[t];
+    if (task === undefined) continue;
+    const expert = await gradients.atModel(place, task.path, `${task.name}, at its own optimum`);
+    expertLosses[t] = expert.meanLoss;
+    for (const tensor of tensors) {
+      const gradient = expert.read(tensor.name) ?? new Float64Array(tensor.elements);
+      sumAnchor(sumsOf(tensor.name), t, gradient, expand(problem.read(tensor), guard));
+      include(atExperts, tensor.name, tensor.alphas[t] ?? 0, gradient);
+    }
+    for (const [m, { folder, method }] of schemes.entries()) {
+      const point = await gradients.atModel(place, folder, `${task.name}, merged by ${method}`);
+      const row = losses[m];
+      if (row !== undefined) row[t] = point.meanLoss;
+      for (const tensor of tensors) {
+        const gradient = point.read(tensor.name) ?? new Float64Array(tensor.elements);
+        const own = expert.read(tensor.name) ?? new Float64Array(tensor.elements);
+        sumDrift(sumsOf(tensor.name), m, t, gradient, own);
+        include(atMerged[m] ?? new Map(), tensor.name, tensor.alphas[t] ?? 0, gradient);
+      }
+    }
+  }
+  return { atExperts, atMerged, expertLosses, losses };
+}
+
+/** The mean of H̄ over all coordinates. */
+function meanPrecision(problem: Problem): number {
+  let [sum, elements] = [0, 0];
+  for (const tensor of problem.tensors) {
+    const { curvature } = expand(problem.read(tensor), problem.guard);
+    for (const value of curvature?.hbar ?? []) sum += value;
+    elements += tensor.elements;
+  }
+  return elements === 0 ? 0 : sum / elements;
+}
+
+/** αₜ where it is the same in every tensor. */
+function uniformWeight({ tensors }: Problem, t: number): number | undefined {
+  const first = tensors[0]?.alphas[t];
+  return tensors.every(({ alphas }) => alphas[t] === first) ? first : undefined;
+}

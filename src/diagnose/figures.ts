@@ -1,0 +1,242 @@
+import type { Sums } from "./sums.js";
+
+/** The names of tasks and schemes, in the order in which sums number them. */
+export interface Names {
+  readonly tasks: readonly string[];
+  readonly schemes: readonly string[];
+}
+
+/** Figures of a part of the model: of all of it, of a layer, or of a tensor. Those that need curvature or data are absent without. */
+export interface PartFigures {
+  readonly name: string;
+  readonly elements: number;
+  readonly curvature?: CurvatureFigures | undefined;
+  readonly tasks: readonly TaskFigures[];
+  readonly pairs: readonly PairFigures[];
+  readonly schemes: readonly SchemeFigures[];
+}
+
+export interface CurvatureFigures {
+  /** The share of coordinates where Σ αₜHₜ is more than 0.9 of H̄: more weight moves them hardly further. */
+  readonly saturated: number;
+  /** … where it is less than 0.1: they follow task arithmetic. */
+  readonly held: number;
+  /** … where no task has any curvature. */
+  readonly flat: number;
+  /** tr H₀ / tr H̄ */
+  readonly prior_share: number;
+}
+
+export interface TaskFigures {
+  readonly task: string;
+  /** ‖τₜ‖ */
+  readonly distance: number;
+  /** ‖τₜ‖_{Hₜ} */
+  readonly curvature_distance?: number | undefined;
+  /** tr Hₜ over the sum of the traces of all tasks. */
+  readonly curvature_share?: number | undefined;
+  /** The mean of αₜ(H₀ + Hₜ)/H̄ over coordinates, weighted by τₜ²: the part of its step that gradient matching takes. */
+  readonly gain?: number | undefined;
+  /** ‖∇ℓ̄ₜ(θₜ)‖ */
+  readonly gradient?: number | undefined;
+  /** ‖H₀τₜ‖ */
+  readonly pull?: number | undefined;
+  /** ‖∇ℓ̄ₜ(θₜ) + H₀τₜ‖ / ‖∇ℓ̄ₜ(θₜ)‖: 0 for an optimum anchored at the base, as gradient matching assumes it; √2 for unrelated ones of one size. */
+  readonly anchor_defect?: number | undefined;
+  /** The cosine of −∇ℓ̄ₜ(θₜ) and H₀τₜ: 1 for an anchored optimum. */
+  readonly anchor_cosine?: number | undefined;
+}
+
+export interface PairFigures {
+  readonly tasks: readonly [string, string];
+  /** Of τₛ and τₜ. */
+  readonly cosine: number | undefined;
+  /** The same in the metric H̄. */
+  readonly curvature_cosine?: number | undefined;
+  /** The cosine of Hₛ and Hₜ: whether the tasks depend on the same coordinates. */
+  readonly curvature_overlap?: number | undefined;
+  /** The share of Σ √(HₛHₜ)|τₛτₜ| at coordinates where τₛ and τₜ have opposite signs: 0.5 for unrelated tasks. */
+  readonly conflict: number | undefined;
+}
+
+export interface SchemeFigures {
+  readonly scheme: string;
+  /** ‖θ̄ − θ₀‖ */
+  readonly distance: number;
+  /** cₜ of the least-squares fit θ̄ − θ₀ ≈ Σ cₜτₜ; undefined where the task vectors are dependent. */
+  readonly shares: readonly (number | undefined)[];
+  /** ‖H̄(θ̄ − θ̂)‖, the mismatch that curvature alone predicts; 0 for gradient matching. */
+  readonly predicted_mismatch?: number | undefined;
+  /** The same in the metric (H̄ + λ)⁻¹: its half square is the loss, in nats, that one Newton step would gain. */
+  readonly predicted_mismatch_scaled?: number | undefined;
+  /** ‖Σ αₜ[∇ℓ̄ₜ(θ̄) − ∇ℓ̄ₜ(θₜ)] + H₀(θ̄ − θ_TA)‖ */
+  readonly mismatch?: number | undefined;
+  readonly mismatch_scaled?: number | undefined;
+  /** The cosine of the predicted and the measured mismatch. */
+  readonly agreement?: number | undefined;
+  /** ‖H₀(θ̄ − θ₀) + Σ αₜ∇ℓ̄ₜ(θ̄)‖, the gradient of the joint objective. */
+  readonly residual?: number | undefined;
+  readonly residual_scaled?: number | undefined;
+  /** ‖(H̄ + λ)⁻¹ residual‖, how far one Newton step would go. */
+  readonly newton_step?: number | undefined;
+  /** ‖Σ αₜ[∇ℓ̄ₜ(θ̄) − ∇ℓ̄ₜ(θₜ)]‖ */
+  readonly gradient_change?: number | undefined;
+  /** ‖Σ αₜ∇ℓ̄ₜ(θ̄)‖ */
+  readonly joint_gradient?: number | undefined;
+  readonly tasks: readonly SchemeTaskFigures[];
+}
+
+export interface SchemeTaskFigures {
+  readonly task: string;
+  /** ½‖θ̄ − θₜ‖²_{Hₜ}/Nₜ: nats for each example by which the task's loss is predicted to rise from its own optimum. */
+  readonly predicted_loss_rise?: number | undefined;
+  /** ‖∇ℓ̄ₜ(θ̄) − ∇ℓ̄ₜ(θₜ)‖ */
+  readonly drift?: number | undefined;
+  /** ‖Hₜ(θ̄ − θₜ)‖ */
+  readonly predicted_drift?: number | undefined;
+}
+
+/** Forms the figures of a part out of its sums. */
+export function figuresOf(name: string, sums: Sums, { tasks, schemes }: Names): PartFigures {
+  const root = (key: string): number | undefined => squareRoot(sums.get(key));
+  const elements = sums.get("elements") ?? 0;
+  const traces = tasks.reduce((sum, _, t) => sum + (sums.get(`trace.${t}`) ?? 0), 0);
+  const traceBar = sums.get("traceBar");
+  return {
+    name,
+    elements,
+    ...(traceBar === undefined
+      ? {}
+      : {
+          curvature: {
+            saturated: (sums.get("saturated") ?? 0) / elements,
+            held: (sums.get("held") ?? 0) / elements,
+            flat: (sums.get("flat") ?? 0) / elements,
+            prior_share: (sums.get("trace0") ?? 0) / traceBar,
+          },
+        }),
+    tasks: tasks.map((task, t): TaskFigures => {
+      const gradient = root(`gradient.${t}`);
+      const pull = root(`pull.${t}`);
+      return defined({
+        task,
+        distance: root(`tau.${t}`) ?? 0,
+        curvature_distance: root(`tauH.${t}`),
+        curvature_share: ratio(sums.get(`trace.${t}`), traces),
+        gain: ratio(sums.get(`gain.${t}`), sums.get(`tau.${t}`)),
+        gradient,
+        pull,
+        anchor_defect: ratio(root(`anchor.${t}`), gradient),
+        anchor_cosine: negated(cosine(sums.get(`gradientPull.${t}`), gradient, pull)),
+      });
+    }),
+    pairs: tasks.flatMap((second, t) =>
+      tasks.slice(0, t).map((first, s): PairFigures => {
+        const key = `${s}.${t}`;
+        return {
+          tasks: [first, second],
+          cosine: cosine(sums.get(`dot.${key}`), root(`tau.${s}`), root(`tau.${t}`)),
+          conflict: ratio(sums.get(`opposed.${key}`), sums.get(`mass.${key}`)),
+          ...defined({
+            curvature_cosine: cosine(
+              sums.get(`dotH.${key}`),
+              root(`dotHa.${key}`),
+              root(`dotHb.${key}`),
+            ),
+            curvature_overlap: cosine(
+              sums.get(`hh.${key}`),
+              root(`hha.${key}`),
+              root(`hhb.${key}`),
+            ),
+          }),
+        };
+      }),
+    ),
+    schemes: schemes.map((scheme, m) =>
+      defined({
+        scheme,
+        distance: root(`step.${m}`) ?? 0,
+        shares: sharesOf(sums, m, tasks.length),
+        predicted_mismatch: root(`predicted.${m}`),
+        predicted_mismatch_scaled: root(`predictedScaled.${m}`),
+        mismatch: root(`mismatch.${m}`),
+        mismatch_scaled: root(`mismatchScaled.${m}`),
+        agreement: cosine(
+          sums.get(`agreement.${m}`),
+          root(`mismatch.${m}`),
+          root(`predicted.${m}`),
+        ),
+        residual: root(`residual.${m}`),
+        residual_scaled: root(`residualScaled.${m}`),
+        newton_step: root(`newton.${m}`),
+        gradient_change: root(`change.${m}`),
+        joint_gradient: root(`data.${m}`),
+        tasks: tasks.map((task, t) =>
+          defined({
+            task,
+            predicted_loss_rise: sums.get(`predictedLoss.${m}.${t}`),
+            drift: root(`drift.${m}.${t}`),
+            predicted_drift: root(`predictedDrift.${m}.${t}`),
+          }),
+        ),
+      }),
+    ),
+  };
+}
+
+/** c of θ̄ − θ₀ ≈ Σ cₜτₜ, out of the inner products: G c = b, by elimination with pivots. */
+function sharesOf(sums: Sums, m: number, tasks: number): (number | undefined)[] {
+  const gram = (s: number, t: number): number =>
+    s === t
+      ? (sums.get(`tau.${t}`) ?? 0)
+      : (sums.get(`dot.${Math.min(s, t)}.${Math.max(s, t)}`) ?? 0);
+  const rows = Array.from({ length: tasks }, (_, s) => [
+    ...Array.from({ length: tasks }, (__, t) => gram(s, t)),
+    sums.get(`stepTau.${m}.${s}`) ?? 0,
+  ]);
+  const at = (s: number, t: number): number => rows[s]?.[t] ?? 0;
+  const largest = Math.max(...Array.from({ length: tasks }, (_, t) => gram(t, t)));
+  for (let k = 0; k < tasks; k++) {
+    let pivot = k;
+    for (let s = k + 1; s < tasks; s++) if (Math.abs(at(s, k)) > Math.abs(at(pivot, k))) pivot = s;
+    // Too close to dependent for shares to mean anything.
+    if (!(Math.abs(at(pivot, k)) > 1e-9 * largest)) {
+      return Array.from({ length: tasks }, () => undefined);
+    }
+    const [a, b] = [rows[k] ?? [], rows[pivot] ?? []];
+    rows[k] = b;
+    rows[pivot] = a;
+    for (let s = 0; s < tasks; s++) {
+      if (s === k) continue;
+      const factor = at(s, k) / at(k, k);
+      rows[s] = (rows[s] ?? []).map((value, t) => value - factor * at(k, t));
+    }
+  }
+  return rows.map((row, k) => (row[tasks] ?? 0) / (row[k] ?? 1));
+}
+
+function squareRoot(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Math.sqrt(Math.max(0, value));
+}
+
+function ratio(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined || b === 0 ? undefined : a / b;
+}
+
+function cosine(
+  dot: number | undefined,
+  a: number | undefined,
+  b: number | undefined,
+): number | undefined {
+  return a === undefined || b === undefined ? undefined : ratio(dot, a * b);
+}
+
+function negated(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : -value;
+}
+
+/** Without the entries that are undefined, which JSON leaves out as well. */
+function defined<T extends object>(values: T): T {
+  // What is left out may be undefined in T.
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
+}
