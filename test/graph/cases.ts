@@ -1,6 +1,7 @@
 import {
   add,
   asBatched,
+  attentionProbabilities,
   avgPool2d,
   broadcastTo,
   cast,
@@ -212,6 +213,21 @@ export const DIFFERENTIABLE: Readonly<Record<string, OperatorCase>> = {
   embedding: (s) => {
     const rows = s.random.below(2) === 0 ? 3 : 70;
     return embedding(s.parameter([rows, s.length()]), s.ids(s.lengths(2), Math.min(rows, 5)));
+  },
+  attentionProbabilities: (s) => {
+    const [examples, heads, places, others] = [s.length(), s.length(), s.length(), s.length()];
+    const width = s.length();
+    const masks = [
+      [1, 1, places, others],
+      [examples, 1, 1, others],
+      [examples, heads, places, others],
+    ];
+    return attentionProbabilities(
+      s.batch([examples, heads, places, width]),
+      s.batch([examples, heads, others, width]),
+      s.data(masks[s.random.below(3)] ?? []),
+      0.7,
+    );
   },
   softmax: elementwise(softmax),
   logSoftmax: elementwise(logSoftmax),

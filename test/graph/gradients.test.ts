@@ -16,6 +16,7 @@ import {
   parameter,
   reshape,
   softmax,
+  squaredBatchGradient,
   squaredGradients,
   sum,
   type Tensor,
@@ -58,6 +59,15 @@ describe.each(Object.entries(NETS))("%s", (_, net) => {
     for (const weight of full.weights) {
       const name = nameOf(weight);
       const expected = summed(single, name, (one) => one * one);
+      expect(difference(squares[name] ?? [], expected), name).toBeLessThan(1e-12);
+    }
+  });
+
+  it("has as the square of its batch's gradient the square of their sum, to 1e-12", () => {
+    const squares = evaluateBy(squaredBatchGradient, full, feeds);
+    for (const weight of full.weights) {
+      const name = nameOf(weight);
+      const expected = summed(single, name, (one) => one).map((one) => one * one);
       expect(difference(squares[name] ?? [], expected), name).toBeLessThan(1e-12);
     }
   });
@@ -130,6 +140,24 @@ describe("worked examples", () => {
     });
     expect(parts["table.values"]).toEqual(Float64Array.of(2 * 7 * 5 + 25, 0));
     expect(parts["table.dense"]).toEqual(Float64Array.from(wide, (one) => one * one));
+  });
+});
+
+describe("a matrix with more columns than rows", () => {
+  it("is squared as its transpose where it is large, and says so", () => {
+    const graph = new Graph();
+    const of = (rows: number, columns: number) =>
+      squaredGradients(parameter(graph, `w${rows}`, [rows, columns]), [
+        {
+          kind: "outer",
+          left: batchInput(graph, `left${rows}`, [1, 1, rows], "float32"),
+          right: batchInput(graph, `right${rows}`, [1, 1, columns], "float32"),
+        },
+      ]);
+    const large = of(140, 500);
+    expect([large.transposed, large.dense?.shape]).toEqual([true, [500, 140]]);
+    const small = of(2, 3);
+    expect([small.transposed, small.dense?.shape]).toEqual([undefined, [2, 3]]);
   });
 });
 

@@ -87,6 +87,11 @@ export const NETS: Readonly<Record<string, Net>> = {
         inputFirst: true,
       }),
   },
+  "a wide linear layer, squared as its transpose": {
+    examples: 2,
+    build: (inputs) =>
+      linear(inputs.batch("x", [inputs.examples, 500]), inputs.weight("w", [140, 500])),
+  },
   "a weight used twice": {
     examples: 3,
     build(inputs) {

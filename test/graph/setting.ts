@@ -116,9 +116,11 @@ export function slopeOf(result: Tensor, cotangent: Tensor, by: Tensor): Tensor {
 }
 
 /** The tensors of a sparse one by name, for compiling and evaluating. */
-export function partsOf(name: string, { dense, rows }: Sparse): Record<string, Tensor> {
+export function partsOf(name: string, { dense, rows, transposed }: Sparse): Record<string, Tensor> {
   return {
-    ...(dense === undefined ? {} : { [`${name}.dense`]: dense }),
+    ...(dense === undefined
+      ? {}
+      : { [`${name}.${transposed === true ? "transposed" : "dense"}`]: dense }),
     ...(rows === undefined ? {} : { [`${name}.ids`]: rows.ids, [`${name}.values`]: rows.values }),
   };
 }
@@ -129,8 +131,15 @@ export function written(
   shape: Shape,
   values: Readonly<Record<string, ArrayLike<number>>>,
 ): number[] {
-  const full = Array.from({ length: sizeOf(shape) }, (_, i) => values[`${name}.dense`]?.[i] ?? 0);
   const width = shape.at(-1) ?? 1;
+  const height = sizeOf(shape) / width;
+  const full = Array.from(
+    { length: sizeOf(shape) },
+    (_, i) =>
+      values[`${name}.dense`]?.[i] ??
+      values[`${name}.transposed`]?.[(i % width) * height + Math.floor(i / width)] ??
+      0,
+  );
   Array.from(values[`${name}.ids`] ?? []).forEach((row, place) => {
     for (let i = 0; i < width; i++) {
       const at = row * width + i;

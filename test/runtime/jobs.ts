@@ -72,6 +72,7 @@ export async function runJobs(
           tensor: { shape: tensor.shape, type: tensor.type },
           values: feeds[name],
         })),
+        constants: [],
         outputs: compiled.outputs.map(({ name, tensor }) => ({
           name,
           tensor: { shape: tensor.shape },

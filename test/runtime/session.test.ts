@@ -12,7 +12,7 @@ import {
   sum,
 } from "../../src/graph/index.js";
 import { RuntimeError } from "../../src/errors.js";
-import { Session } from "../../src/runtime/session.js";
+import { Session, type SessionOptions } from "../../src/runtime/session.js";
 
 const graph = new Graph();
 const x = batchInput(graph, "x", [2, 3], "float32");
@@ -26,14 +26,36 @@ const y = Float32Array.of(1, 20, 300, 4, 50, 600);
 async function withSession<T>(
   compiled: typeof product,
   use: (session: Session) => Promise<T>,
+  options: SessionOptions = {},
 ): Promise<T> {
-  const session = await Session.create(compiled, { threads: 1 });
+  const session = await Session.create(compiled, { threads: 1, ...options });
   try {
     return await use(session);
   } finally {
     await session.release();
   }
 }
+
+describe.each(["cpu", "wasm"] as const)("a session on %s", (device) => {
+  it("takes values of constants once, when it is made", async () => {
+    const fixed = compileGraph({ y: multiply(x, w) }, new Set(["w"]));
+    expect(fixed.inputs.map(({ name }) => name)).toEqual(["x"]);
+    const options = { device, constants: { w: feeds.w } };
+    await withSession(
+      fixed,
+      async (session) => {
+        expect(session.inputNames).toEqual(["x"]);
+        expect(await session.run({ x: feeds.x })).toEqual({ y });
+      },
+      options,
+    );
+    for (const constants of [{}, { w: new Float32Array(2) }]) {
+      const made = Session.create(fixed, { device, constants });
+      await expect(made).rejects.toThrow(RuntimeError);
+      await expect(made).rejects.toThrow(/w[^]*3 elements/);
+    }
+  });
+});
 
 describe("a session", () => {
   it("runs a graph, again and again", async () => {
@@ -55,12 +77,13 @@ describe("a session", () => {
 
   it("writes into an array that it is given", async () => {
     const into = { y: new Float32Array(6) };
-    await withSession(product, async (session) => {
+    const write = async (session: Session): Promise<void> => {
       const results = await session.run(feeds, into);
       expect(into.y).toEqual(y);
       expect(results["y"]).toEqual(y);
       expect(results["total"]).toEqual(Float32Array.of(6, 15));
-    });
+    };
+    await withSession(product, write);
   });
 
   it("adds up in an array that is an input and an output at once", async () => {

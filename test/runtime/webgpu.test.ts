@@ -33,6 +33,7 @@ const REPETITIONS = [
   "conv2d",
   "outerSquares, in tiles",
   "a linear layer without places, stored input first",
+  "a wide linear layer, squared as its transpose",
   "a weight used twice",
   "a large table used twice",
   "a small tied table",

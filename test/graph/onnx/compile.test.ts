@@ -144,6 +144,25 @@ describe("a compiled graph", () => {
     expect(graph.messages(1)).toHaveLength(4);
   });
 
+  it("refers to the values of constants that are given apart", () => {
+    const w = parameter(g, "w/1", [3, 1]);
+    const compiled = compileGraph({ y: add(reshape(x, [3, 2]), w) }, new Set(["w/1", "absent"]));
+    expect(compiled.inputs).toEqual([{ name: "x", tensor: x }]);
+    expect(compiled.constants).toEqual([{ name: "w/1", tensor: w, file: "constants/w%2F1" }]);
+    const model = new Message(compiled.bytes).message(7);
+    const given = model.messages(5).find((one) => one.texts(8)[0] === "w/1");
+    expect([given?.integers(1), given?.integers(2)]).toEqual([[3, 1], [1]]);
+    // Field 13 is a list of keys and values, field 14 says that the data lie outside (1).
+    const entries = given?.messages(13).map((one) => [one.texts(1)[0], one.texts(2)[0]]);
+    expect(entries).toEqual([
+      ["location", "constants/w%2F1"],
+      ["offset", "0"],
+      ["length", "12"],
+    ]);
+    expect([given?.integers(14), given?.bytes(9)]).toEqual([[1], []]);
+    expect(model.messages(11).map(showValue)).toEqual(["x 1[2,3]"]);
+  });
+
   it("may give a value under two names, and an input back", async () => {
     const y = add(x, 1);
     const values = { x: [1, 2, 3, 4, 5, 6] };
