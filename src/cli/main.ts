@@ -12,6 +12,7 @@ import * as inspect from "./inspect.js";
 import * as merge from "./merge.js";
 import * as predict from "./predict.js";
 import * as schema from "./schema.js";
+import * as study from "./study.js";
 
 /** Commands are registered by small files that import what they need only when they run: help answers at once. */
 const program = new Command("gradmerge")
@@ -46,6 +47,7 @@ for (const command of [
   explain,
   convert,
   schema,
+  study,
   demo,
 ])
   command.register(program);

@@ -38,6 +38,14 @@ export interface Entry {
   readonly item: Item;
 }
 
+/** What a document is called in messages, and which keys it has. */
+export interface DocumentKind {
+  readonly noun: string;
+  readonly keys: string;
+}
+
+const RECIPE: DocumentKind = { noun: "recipe", keys: "keys such as merge_method and models" };
+
 /** Recipes are written by hand; anything longer is some other file. */
 const LONGEST_TEXT = 1 << 20;
 /** Aliases may repeat parts of a recipe, but not without end. */
@@ -49,11 +57,12 @@ const DEEPEST = 32;
  *
  * @throws RecipeError where the text is no YAML, empty, more than one document, gives a key twice, or grows without end by aliases.
  */
-export function parseItems(source: RecipeText): MappingItem {
+export function parseItems(source: RecipeText, kind: DocumentKind = RECIPE): MappingItem {
+  const { noun } = kind;
   const start: Position = { line: 1, column: 1 };
   if (source.text.length > LONGEST_TEXT) {
     throw recipeError({ ...source, text: "" }, start, {
-      what: "The file is too long for a recipe",
+      what: `The file is too long for a ${noun}`,
       got: `${source.text.length} characters`,
       expected: `at most ${LONGEST_TEXT}`,
     });
@@ -69,7 +78,7 @@ export function parseItems(source: RecipeText): MappingItem {
   const deep = firstDeeperThan(DEEPEST, tokens);
   if (deep !== undefined) {
     throw recipeError(source, position(deep), {
-      what: "The file is nested too deep for a recipe",
+      what: `The file is nested too deep for a ${noun}`,
       expected: `at most ${DEEPEST} levels`,
     });
   }
@@ -92,18 +101,24 @@ export function parseItems(source: RecipeText): MappingItem {
   }
   if (second !== undefined) {
     throw recipeError(source, position(second.range[0]), {
-      what: "The file holds several YAML documents; recipes that build on one another are not supported yet",
-      expected: "one recipe a file",
-      hint: "Put each recipe into a file of its own, and merge them one after the other.",
+      what:
+        kind === RECIPE
+          ? "The file holds several YAML documents; recipes that build on one another are not supported yet"
+          : "The file holds several YAML documents",
+      expected: `one ${noun} a file`,
+      hint:
+        kind === RECIPE
+          ? "Put each recipe into a file of its own, and merge them one after the other."
+          : undefined,
     });
   }
 
-  const root = new Builder(source, document, position).root();
+  const root = new Builder(source, document, position, noun).root();
   if (root.kind === "mapping") return root;
   throw recipeError(source, root.at, {
-    what: root.kind === "nothing" ? "The recipe is empty" : "The recipe is not a mapping",
+    what: root.kind === "nothing" ? `The ${noun} is empty` : `The ${noun} is not a mapping`,
     got: describeItem(root),
-    expected: "keys such as merge_method and models",
+    expected: kind.keys,
   });
 }
 
@@ -129,13 +144,16 @@ class Builder {
   readonly #source: RecipeText;
   readonly #document: Document.Parsed;
   readonly #position: (offset: number) => Position;
+  readonly #noun: string;
   #count = 0;
 
   constructor(
     source: RecipeText,
     document: Document.Parsed,
     position: (offset: number) => Position,
+    noun: string,
   ) {
+    this.#noun = noun;
     this.#source = source;
     this.#document = document;
     this.#position = position;
@@ -153,7 +171,7 @@ class Builder {
     this.#count += 1;
     if (this.#count > MOST_ITEMS || depth > DEEPEST) {
       throw this.#error(at, {
-        what: "The recipe is too large: aliases repeat parts of it, or it is nested, without end",
+        what: `The ${this.#noun} is too large: aliases repeat parts of it, or it is nested, without end`,
         expected: `at most ${MOST_ITEMS} values, ${DEEPEST} deep`,
       });
     }

@@ -33,7 +33,7 @@ export const COLOURS = [
   "#56b4e9",
   "#666666",
 ] as const;
-const SYMBOLS = ["circle", "square", "triangle", "diamond", "cross", "star", "wye"] as const;
+export const SYMBOLS = ["circle", "square", "triangle", "diamond", "cross", "star", "wye"] as const;
 
 const WIDTH = 720;
 const HEIGHT = 420;
@@ -130,13 +130,14 @@ export function standaloneSvg(svg: string): string {
     .replace(/(<\/style>)/, `$1<rect width="100%" height="100%" fill="white"/>`)}\n`;
 }
 
-function colour(k: number): string {
+/** The colour of the k-th series: a variable of the page, with its value on a light ground. */
+export function colour(k: number): string {
   const index = k % COLOURS.length;
   return `var(--series-${index}, ${COLOURS[index] ?? ""})`;
 }
 
 /** Moves labels apart that would overlap, keeping their order. */
-function spread<T extends { readonly at: number }>(labels: readonly T[]): T[] {
+export function spread<T extends { readonly at: number }>(labels: readonly T[]): T[] {
   const placed = [...labels].sort((a, b) => a.at - b.at);
   for (let round = 0; round < 100; round++) {
     let moved = false;

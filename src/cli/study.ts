@@ -1,0 +1,67 @@
+import type { Command } from "commander";
+import { failWith } from "./fail.js";
+import { addRuntimeFlags } from "./options.js";
+
+interface Flags {
+  readonly keep?: true;
+  readonly threads?: number;
+  readonly device?: "cpu" | "webgpu" | "wasm";
+  readonly json?: true;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command("study")
+    .description("train, estimate Fishers, merge by every method, test, and report")
+    .argument("<study>", "YAML file (docs/study.md)")
+    .argument("<out>", "folder for results, report and everything made on the way")
+    .option("--keep", "keep the merged models, in OUT/stages/merge")
+    .option("--json", "one JSON event a line on standard output");
+  addRuntimeFlags(command)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ gradmerge study study.yaml study-out      then open study-out/report.html
+  $ gradmerge study study.yaml study-out      again: does what is missing or has changed, and nothing else
+
+Writes OUT/results.json, OUT/report.html and OUT/recipes, one recipe a merge.`,
+    )
+    .action(studyCommand);
+}
+
+async function studyCommand(file: string, out: string, flags: Flags): Promise<void> {
+  try {
+    // One after another: Node 20 loses track where imports that share modules run side by side.
+    const { UsageError } = await import("../errors.js");
+    const { runStudy } = await import("../study/run.js");
+    const { showStudy } = await import("../study/show-progress.js");
+    const { json, ...options } = flags;
+    const controller = new AbortController();
+    const interrupt = (): void => {
+      controller.abort(
+        new UsageError({ what: "interrupted; the same command continues the work" }),
+      );
+    };
+    process.once("SIGINT", interrupt);
+    process.once("SIGTERM", interrupt);
+    const onEvent =
+      json === true
+        ? (event: object): void => void process.stdout.write(`${JSON.stringify(event)}\n`)
+        : showStudy(process.stderr);
+    const { study, ...summary } = await runStudy(file, out, {
+      ...options,
+      onEvent,
+      signal: controller.signal,
+    });
+    process.removeListener("SIGINT", interrupt);
+    process.removeListener("SIGTERM", interrupt);
+    const { writeReport } = await import("../study/report.js");
+    const report = writeReport(study, out);
+    if (json === true) return;
+    const { describeStudy } = await import("../study/describe.js");
+    process.stdout.write(describeStudy(study, summary, report));
+  } catch (error) {
+    failWith(error);
+  }
+}

@@ -1,0 +1,73 @@
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { openCheckpoint } from "../checkpoint/open.js";
+import { weightsFingerprint } from "../fisher/format.js";
+
+/** Files beside the weights that say how an input becomes numbers. */
+const TOKENIZER_FILES = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.txt",
+  "vocab.json",
+  "merges.txt",
+  "preprocessor_config.json",
+];
+
+/** Of the weights of a model (sampled, see `weightsFingerprint`), its configuration and its tokenizer. */
+export async function fingerprintModel(folder: string): Promise<string> {
+  const parts = [await fingerprintTensors(folder), fileDigests(folder, ["config.json"])];
+  return createHash("sha256")
+    .update(JSON.stringify([...parts, fingerprintTokenizer(folder)]))
+    .digest("hex");
+}
+
+/** Of the tokenizer, or the preparation of images, of a model. */
+export function fingerprintTokenizer(folder: string): string {
+  return createHash("sha256").update(fileDigests(folder, TOKENIZER_FILES)).digest("hex");
+}
+
+function fileDigests(folder: string, names: readonly string[]): string {
+  const digests = names.flatMap((name) => {
+    const path = join(folder, name);
+    if (!existsSync(path)) return [];
+    return [[name, createHash("sha256").update(readFileSync(path)).digest("hex")]];
+  });
+  return JSON.stringify(digests);
+}
+
+/** Of the tensors of a checkpoint or a Fisher file, sampled. */
+export async function fingerprintTensors(path: string): Promise<string> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    return weightsFingerprint(checkpoint);
+  } finally {
+    checkpoint.close();
+  }
+}
+
+/** Of every byte of a data file, or of every file in a folder; labels beside idx images count too. */
+export async function fingerprintData(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for (const file of filesOf(path)) {
+    const digest = createHash("sha256");
+    await pipeline(createReadStream(file), digest);
+    hash.update(`${file.slice(dirname(path).length)} ${digest.digest("hex")}\n`);
+  }
+  return hash.digest("hex");
+}
+
+function filesOf(path: string): readonly string[] {
+  if (statSync(path).isDirectory()) {
+    return readdirSync(path, { recursive: true, encoding: "utf8" })
+      .toSorted()
+      .map((name) => join(path, name))
+      .filter((file) => statSync(file).isFile());
+  }
+  const name = basename(path);
+  const labels = join(dirname(path), name.replace("images", "labels").replace("idx3", "idx1"));
+  return labels !== path && existsSync(labels) ? [path, labels] : [path];
+}

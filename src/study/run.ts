@@ -1,0 +1,478 @@
+import { z } from "zod";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { GradmergeError, OutputError } from "../errors.js";
+import { VERSION } from "../version.js";
+import { Clock, type Timed } from "./clock.js";
+import type { Score } from "./evaluator.js";
+import type { StudyEvent, StudySummary } from "./events.js";
+import { writeJointData } from "./joint-data.js";
+import type { MismatchFigures } from "./mismatch.js";
+import { loadStudy, type Study } from "./parse.js";
+import { type MakeStage, planStudy, type StudyPlan, type Subject } from "./plan.js";
+import { resolveStudy } from "./resolve.js";
+import {
+  type MergeRecord,
+  RESULTS_FORMAT,
+  RESULTS_VERSION,
+  type ResultRow,
+  type StudyResults,
+} from "./results.js";
+import type { StudySettings } from "./schema.js";
+import { type Stage, type StageKind, Stages } from "./stages.js";
+import { standardTools, type StudyTools } from "./tools.js";
+
+export interface StudyOptions {
+  /** Keep merged models, in `stages/merge`; by default each is tested and deleted. */
+  readonly keep?: boolean | undefined;
+  readonly threads?: number | undefined;
+  readonly device?: "cpu" | "webgpu" | "wasm" | undefined;
+  readonly onEvent?: ((event: StudyEvent) => void) | undefined;
+  /** Stops the study; what is done is kept for the next call. */
+  readonly signal?: AbortSignal | undefined;
+  /** In place of the usual ones. */
+  readonly tools?: StudyTools | undefined;
+}
+
+export interface StudyOutcome extends StudySummary {
+  readonly study: StudyResults;
+}
+
+/**
+ * Carries out a study (docs/study.md): trains the experts and the joint target that are not given, estimates the Fishers that are
+ * missing, merges by every method at every α, tests everything, and measures the gradient mismatch of every merge. Writes `results.json`
+ * and `recipes/` into the folder.
+ *
+ * Every stage is kept under a hash of all that it depends on: the same call after an interruption goes on where it stopped, and after a
+ * change of the study it does again what depends on the change, and nothing else.
+ *
+ * A merge that its numbers forbid (a removal that would take away too much) is recorded as a failure and does not end the study.
+ *
+ * @throws RecipeError for a study that does not say what it means or names what is not there, before anything is computed; OutputError for a
+ * folder of something else; errors of training, estimating, merging and testing
+ */
+export async function runStudy(
+  study: Study | string,
+  out: string,
+  options: StudyOptions = {},
+): Promise<StudyOutcome> {
+  const started = performance.now();
+  const loaded = typeof study === "string" ? loadStudy(study) : study;
+  const resolved = await resolveStudy(loaded);
+  const stages = new Stages(out);
+  const unlock = lock(stages);
+  const tools = options.tools ?? (await standardTools(options));
+  try {
+    const plan = planStudy(loaded, resolved, stages);
+    writeRecipes(out, plan);
+    const runner = new Runner(loaded.settings, plan, stages, tools, options, out);
+    await runner.run();
+    const results = collect(loaded, plan, runner, out);
+    const file = join(out, "results.json");
+    writeFileSync(`${file}.partial`, `${JSON.stringify(results, null, 1)}\n`);
+    renameSync(`${file}.partial`, file);
+    const summary: StudySummary = {
+      results: file,
+      seconds: (performance.now() - started) / 1000,
+      ...runner.counts(),
+      failures: results.merges.filter(({ failure }) => failure !== null).length,
+    };
+    options.onEvent?.({ event: "done", ...summary });
+    return { ...summary, study: results };
+  } finally {
+    await tools.release();
+    unlock();
+  }
+}
+
+/** @throws OutputError where a study is at work in the folder */
+function lock(stages: Stages): () => void {
+  const file = join(stages.root, "lock");
+  try {
+    writeFileSync(file, String(process.pid), { flag: "wx" });
+  } catch {
+    const holder = Number(readFileSync(file, "utf8"));
+    if (isAlive(holder)) {
+      throw new OutputError({
+        what: "another process is at work on this study",
+        where: stages.root,
+        got: `process ${holder}`,
+        hint: `wait for it, or remove ${file} if there is none`,
+      });
+    }
+    writeFileSync(file, String(process.pid));
+  }
+  return () => rmSync(file, { force: true });
+}
+
+function isAlive(process_: number): boolean {
+  if (!Number.isSafeInteger(process_) || process_ <= 0) return false;
+  try {
+    process.kill(process_, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A file for each merge, with the paths as they are seen from there. */
+function writeRecipes(out: string, plan: StudyPlan): void {
+  const folder = join(out, "recipes");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const { model } of plan.subjects) {
+    if (model.kind !== "merge") continue;
+    const text = model.merge.recipe((path) => relative(folder, path) || ".");
+    writeFileSync(join(folder, model.recipe), text);
+  }
+}
+
+class Runner {
+  readonly #settings: StudySettings;
+  readonly #plan: StudyPlan;
+  readonly #stages: Stages;
+  readonly #tools: StudyTools;
+  readonly #options: StudyOptions;
+  readonly #recipes: string;
+  readonly #scratch: string;
+  readonly #done: Partial<Record<StageKind, number>> = {};
+  readonly #reused: Partial<Record<StageKind, number>> = {};
+  readonly #failures = new Map<string, string>();
+  #clock = new Clock([]);
+  #number = 0;
+  #total = 0;
+
+  constructor(
+    settings: StudySettings,
+    plan: StudyPlan,
+    stages: Stages,
+    tools: StudyTools,
+    options: StudyOptions,
+    out: string,
+  ) {
+    this.#settings = settings;
+    this.#plan = plan;
+    this.#stages = stages;
+    this.#tools = tools;
+    this.#options = options;
+    this.#recipes = join(out, "recipes");
+    this.#scratch = join(stages.root, "scratch");
+  }
+
+  counts(): Pick<StudySummary, "done" | "reused"> {
+    return { done: this.#done, reused: this.#reused };
+  }
+
+  failureOf(stage: Stage): string | undefined {
+    return this.#failures.get(stage.key);
+  }
+
+  scoreOf(stage: Stage): Score | undefined {
+    return this.#stages.read(stage, acceptScore);
+  }
+
+  mismatchOf(stage: Stage): MismatchFigures | undefined {
+    return this.#stages.read(stage, acceptMismatch);
+  }
+
+  async run(): Promise<void> {
+    rmSync(this.#scratch, { recursive: true, force: true });
+    mkdirSync(this.#scratch, { recursive: true });
+    const waiting = this.#countWaiting();
+    this.#clock = new Clock(waiting);
+    this.#total = waiting.length;
+    this.#options.onEvent?.({
+      event: "plan",
+      stages: waiting.length + sum(Object.values(this.#reused)),
+      reused: sum(Object.values(this.#reused)),
+      merges: this.#plan.subjects.filter(({ model }) => model.kind === "merge").length,
+    });
+    try {
+      for (const stage of this.#plan.making) {
+        if (!this.#stages.has(stage)) await this.#make(stage);
+      }
+      for (const subject of this.#plan.subjects) await this.#test(subject);
+    } finally {
+      rmSync(this.#scratch, { recursive: true, force: true });
+    }
+  }
+
+  /** What is to be done; what is there already is counted as reused. */
+  #countWaiting(): readonly Timed[] {
+    const waiting: Timed[] = [];
+    const seen = new Set<string>();
+    const look = (stage: Stage & Timed, isThere: boolean): void => {
+      const id = `${stage.kind} ${stage.key}`;
+      if (seen.has(id)) return;
+      seen.add(id);
+      if (isThere) this.#reused[stage.kind] = (this.#reused[stage.kind] ?? 0) + 1;
+      else waiting.push(stage);
+    };
+    for (const stage of this.#plan.making) look(stage, this.#stages.has(stage));
+    for (const { tests, model } of this.#plan.subjects) {
+      for (const stage of tests) look(stage, this.scoreOf(stage) !== undefined);
+      if (model.kind !== "merge" || model.mismatch === undefined) continue;
+      if (this.#tools.measureMismatch === undefined) continue;
+      look(model.mismatch, this.mismatchOf(model.mismatch) !== undefined);
+    }
+    return waiting;
+  }
+
+  /** Does one stage, and tells of it. */
+  async #do<T>(stage: Stage & Timed, work: (advance: (share: number) => void) => Promise<T>) {
+    const { onEvent, signal } = this.#options;
+    signal?.throwIfAborted();
+    const number = ++this.#number;
+    const { kind, label } = stage;
+    const start = performance.now();
+    const tell = (share: number) => ({
+      kind,
+      label,
+      number,
+      total: this.#total,
+      secondsLeft: this.#clock.secondsLeft(stage, share, (performance.now() - start) / 1000),
+    });
+    onEvent?.({ event: "stage", ...tell(0) });
+    const result = await work((share) => onEvent?.({ event: "progress", share, ...tell(share) }));
+    this.#clock.finish(stage, (performance.now() - start) / 1000);
+    this.#done[kind] = (this.#done[kind] ?? 0) + 1;
+    return result;
+  }
+
+  async #make(stage: MakeStage): Promise<void> {
+    const out = this.#stages.path(stage, stage.ending);
+    await this.#do(stage, (advance) => this.#makeAt(stage.make, out, advance));
+    this.#stages.complete(stage, stage.ending);
+  }
+
+  async #makeAt(
+    make: MakeStage["make"],
+    out: string,
+    advance: (share: number) => void,
+  ): Promise<void> {
+    const { threads, device, signal } = this.#options;
+    const settings = this.#settings;
+    if (make.what === "joint-data") return writeJointData(out, make.sources);
+    if (make.what === "train") {
+      const { epochs, steps, lr, batch, max_length, weight_decay, warmup, schedule, clip } =
+        settings.train ?? {};
+      const { anchor } = make;
+      await this.#tools.finetune(
+        {
+          model: make.model,
+          data: make.data,
+          ...make.columns,
+          examples: make.examples,
+          out,
+          epochs,
+          steps,
+          learningRate: lr,
+          batch,
+          maxLength: max_length,
+          weightDecay: weight_decay,
+          warmup,
+          schedule,
+          clip,
+          seed: make.seed,
+          ...(anchor === undefined
+            ? {}
+            : { anchor: { base: make.model, fisher: anchor.path, scale: anchor.scale } }),
+          resume: true,
+          threads,
+          device,
+        },
+        {
+          signal,
+          onEvent: (event) => {
+            if (event.event === "step") advance(event.step / event.steps);
+          },
+        },
+      );
+      return;
+    }
+    const { labels, draws, examples, max_length, estimator } = settings.fisher ?? {};
+    let model = make.model;
+    if (make.minus !== undefined) {
+      model = join(this.#scratch, "task-vector");
+      rmSync(model, { recursive: true, force: true });
+      await this.#subtract(make.model, make.minus, model);
+    }
+    await this.#tools.estimateFisher({
+      model,
+      data: make.data.path,
+      ...make.data.columns,
+      out,
+      labels,
+      draws,
+      examples,
+      estimator,
+      maxLength: max_length ?? settings.train?.max_length,
+      seed: make.seed,
+      trainSize: make.trainSize,
+      threads,
+      device,
+      signal,
+      onProgress: ({ done, total }) => advance(total === 0 ? 0 : done / total),
+    });
+    if (make.minus !== undefined) rmSync(model, { recursive: true, force: true });
+  }
+
+  /** The task vector θₜ − θ₀ as a model of its own. */
+  async #subtract(model: string, minus: string, out: string): Promise<void> {
+    const recipe = join(this.#scratch, "task-vector.yaml");
+    const parts = [
+      `- { model: { model: ${JSON.stringify(relative(this.#scratch, model))} }, parameters: { weight: 1 } }`,
+      `- { model: { model: ${JSON.stringify(relative(this.#scratch, minus))} }, parameters: { weight: -1 } }`,
+    ];
+    const text = `merge_method: linear\nmodels:\n${parts.join("\n")}\nparameters: { normalize: false }\ndtype: float32\n`;
+    writeFileSync(recipe, text);
+    await this.#tools.merge(recipe, out, this.#mergeOptions());
+  }
+
+  #mergeOptions() {
+    return { workers: this.#options.threads, signal: this.#options.signal };
+  }
+
+  /** Tests a model on every set that has no score of it yet; a merge is made for it, once. */
+  async #test({ tests, model, label }: Subject): Promise<void> {
+    const missing = tests.filter((stage) => this.scoreOf(stage) === undefined);
+    const mismatch =
+      model.kind === "merge" &&
+      model.mismatch !== undefined &&
+      this.#tools.measureMismatch !== undefined &&
+      this.mismatchOf(model.mismatch) === undefined
+        ? model.mismatch
+        : undefined;
+    const keep = model.kind === "merge" && this.#options.keep === true;
+    const isKept = model.kind === "merge" && this.#stages.has(model.stage);
+    if (missing.length === 0 && mismatch === undefined && (!keep || isKept)) return;
+    let path = "";
+    try {
+      path = model.kind === "there" ? model.path : await this.#merge(model, keep);
+      for (const stage of missing) await this.#evaluate(stage, path);
+      if (mismatch !== undefined) await this.#measure(mismatch, path);
+    } catch (error) {
+      // Numbers that forbid a merge are a result; anything else is not.
+      if (!(error instanceof GradmergeError) || error.tag !== "numeric" || model.kind !== "merge") {
+        throw error;
+      }
+      this.#failures.set(model.stage.key, error.message);
+      for (const stage of mismatch === undefined ? missing : [...missing, mismatch]) {
+        this.#clock.finish(stage, undefined);
+      }
+      this.#options.onEvent?.({ event: "failure", label, message: error.message });
+    } finally {
+      if (path.startsWith(this.#scratch)) rmSync(path, { recursive: true, force: true });
+    }
+  }
+
+  async #merge(model: Subject["model"] & { kind: "merge" }, keep: boolean): Promise<string> {
+    this.#options.signal?.throwIfAborted();
+    if (this.#stages.has(model.stage)) return this.#stages.path(model.stage);
+    const out = keep ? this.#stages.path(model.stage) : join(this.#scratch, model.stage.key);
+    await this.#tools.merge(join(this.#recipes, model.recipe), out, this.#mergeOptions());
+    this.#done.merge = (this.#done.merge ?? 0) + 1;
+    if (keep) this.#stages.complete(model.stage);
+    return out;
+  }
+
+  async #evaluate(stage: Subject["tests"][number], model: string): Promise<void> {
+    const { data } = stage.test;
+    const { examples: limit, max_length } = this.#settings.evaluate ?? {};
+    const score = await this.#do(stage, (advance) => {
+      let examples = 0;
+      return this.#tools.evaluate(
+        {
+          model,
+          data: data.path,
+          columns: data.columns,
+          examples: limit,
+          maxLength: max_length,
+        },
+        {
+          signal: this.#options.signal,
+          advance: (more) => advance(Math.min(1, (examples += more) / stage.cost)),
+        },
+      );
+    });
+    this.#stages.write(stage, score);
+  }
+
+  async #measure(
+    stage: NonNullable<Extract<Subject["model"], { kind: "merge" }>["mismatch"]>,
+    merged: string,
+  ): Promise<void> {
+    const { measureMismatch } = this.#tools;
+    if (measureMismatch === undefined) return;
+    const { signal, threads } = this.#options;
+    const figures = await this.#do(stage, () =>
+      measureMismatch({ ...stage.request, merged, threads }, { signal }),
+    );
+    this.#stages.write(stage, figures);
+  }
+}
+
+const scoreSchema = z.object({ examples: z.int(), accuracy: z.number(), nll: z.number() });
+const mismatchSchema = z.object({
+  mismatch: z.number(),
+  residual: z.number().optional(),
+  layers: z.record(z.string(), z.number()),
+});
+
+const acceptScore = (value: unknown): Score | undefined => scoreSchema.safeParse(value).data;
+const acceptMismatch = (value: unknown): MismatchFigures | undefined =>
+  mismatchSchema.safeParse(value).data;
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
+/** Everything that was found out, as flat rows. */
+function collect(study: Study, plan: StudyPlan, runner: Runner, out: string): StudyResults {
+  const { settings } = study;
+  const rows: ResultRow[] = [];
+  const merges: MergeRecord[] = [];
+  for (const { row, tests, model } of plan.subjects) {
+    const found =
+      model.kind === "merge" && model.mismatch !== undefined
+        ? runner.mismatchOf(model.mismatch)
+        : undefined;
+    const mismatch = found?.mismatch ?? null;
+    const residual = found?.residual ?? null;
+    for (const stage of tests) {
+      const score = runner.scoreOf(stage);
+      if (score !== undefined)
+        rows.push({ ...row, task: stage.test.name, ...score, mismatch, residual });
+    }
+    if (model.kind !== "merge") continue;
+    const { expert: _expert, ...which } = row;
+    merges.push({
+      id: model.merge.id,
+      ...which,
+      recipe: `recipes/${model.recipe}`,
+      mismatch,
+      residual,
+      layers: { ...found?.layers },
+      failure: runner.failureOf(model.stage) ?? null,
+    });
+  }
+  return {
+    format: RESULTS_FORMAT,
+    version: RESULTS_VERSION,
+    created_with: `gradmerge ${VERSION}`,
+    study: study.text,
+    seeds: [...(settings.seeds ?? [1])],
+    alphas: [...(settings.alphas ?? [])],
+    tasks: Object.keys(settings.tasks),
+    tests: plan.tests.map(({ name }) => name),
+    models: plan.models.map(({ name, seed, path, trained, fisher }) => ({
+      name,
+      seed,
+      path: relative(out, path),
+      trained,
+      scale: fisher?.scale ?? null,
+      fisher: fisher === undefined ? null : relative(out, fisher.path),
+      fisher_estimated: fisher?.estimated ?? false,
+    })),
+    merges,
+    rows,
+  };
+}

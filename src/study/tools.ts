@@ -1,0 +1,51 @@
+import type { FisherOptions } from "../estimate/fisher.js";
+import type { FinetuneControl } from "../train/finetune.js";
+import type { FinetuneOptions } from "../train/settings.js";
+import type { EvaluationRequest, Score } from "./evaluator.js";
+import type { MismatchFigures, MismatchRequest } from "./mismatch.js";
+
+/** What a study has done for it. Each is a command of its own too; tests put others in their place. */
+export interface StudyTools {
+  /** Writes a fine-tuned model to `out`. */
+  readonly finetune: (options: FinetuneOptions, control: FinetuneControl) => Promise<unknown>;
+  /** Writes a Fisher file to `out`. */
+  readonly estimateFisher: (options: FisherOptions) => Promise<unknown>;
+  /** Carries out a recipe into a folder. */
+  readonly merge: (
+    recipe: string,
+    out: string,
+    options: { readonly workers?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ) => Promise<unknown>;
+  readonly evaluate: (
+    request: EvaluationRequest,
+    control: { advance?: (examples: number) => void; signal?: AbortSignal | undefined },
+  ) => Promise<Score>;
+  /** Absent: the mismatch is not measured. */
+  readonly measureMismatch?:
+    | ((
+        request: MismatchRequest,
+        control: { readonly signal?: AbortSignal | undefined },
+      ) => Promise<MismatchFigures>)
+    | undefined;
+  /** Gives memory back. */
+  readonly release: () => Promise<void>;
+}
+
+/** The tools that there are. Heavy modules are loaded when they are first used, one after the other. */
+export async function standardTools(options: {
+  readonly threads?: number | undefined;
+  readonly device?: "cpu" | "webgpu" | "wasm" | undefined;
+}): Promise<StudyTools> {
+  const { finetune } = await import("../train/finetune.js");
+  const { estimateFisher } = await import("../estimate/fisher.js");
+  const { merge } = await import("../run/merge.js");
+  const { Evaluator } = await import("./evaluator.js");
+  const evaluator = new Evaluator(options);
+  return {
+    finetune,
+    estimateFisher,
+    merge,
+    evaluate: (request, control) => evaluator.evaluate(request, control),
+    release: () => evaluator.release(),
+  };
+}
