@@ -9,13 +9,17 @@ import { WorkerThread } from "../runtime/worker-thread.js";
 import type { PredictReply, PredictRequest, PredictSetup } from "./predict-messages.js";
 import { arrangeThreads, planPredictions, type PredictBatch, requestOf } from "./predict-plan.js";
 
-export interface PredictOptions extends LoadOptions {
+/** How predictions are computed. */
+export interface RunOptions {
   /** Threads; by default as many as processors, at most 4. */
   readonly threads?: number | undefined;
   /** `cpu` by default. */
   readonly device?: Device | undefined;
   readonly onProgress?: ((progress: FisherStep) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
+
+export interface PredictOptions extends LoadOptions, RunOptions {}
 
 /** What a network says of one example. */
 export type NetworkPrediction =
@@ -49,10 +53,19 @@ const WINDOW_VALUES = 2 ** 26;
  * @throws DataError for examples that do not fit the model, or a masked or encoder–decoder model's without `labels`; ModelError where the
  * tokenizer does not fit; NumericError where a weight or a prediction is not finite; RuntimeError without a runtime
  */
-export async function* predict(
+export function predict(
   model: Model,
   data: string,
   options: PredictOptions = {},
+): AsyncGenerator<NetworkPrediction> {
+  return predictExamples(model, streamExamples(model, data, options), options);
+}
+
+/** The same for examples that are encoded already; each has a number of its own, `index`. */
+export async function* predictExamples(
+  model: Model,
+  source: AsyncIterable<EncodedExample> | Iterable<EncodedExample>,
+  options: RunOptions = {},
 ): AsyncGenerator<NetworkPrediction> {
   const { network } = model;
   const device = options.device ?? "cpu";
@@ -60,7 +73,7 @@ export async function* predict(
   let workers: Worker[] = [];
   let done = 0;
   try {
-    for await (const { examples, last } of windowsOf(streamExamples(model, data, options))) {
+    for await (const { examples, last } of windowsOf(source)) {
       if (last) meter.expect(done + examples.length);
       const batches = planPredictions(network, examples, device);
       if (workers.length === 0) workers = startWorkers(model, batches.length, device, options);
@@ -91,7 +104,7 @@ function startWorkers(
   model: Model,
   batches: number,
   device: Device,
-  options: PredictOptions,
+  options: RunOptions,
 ): Worker[] {
   const { networks, threads } = arrangeThreads(model.network, batches, device, options.threads);
   return Array.from({ length: networks }, () =>
@@ -101,7 +114,7 @@ function startWorkers(
 
 /** Parts of the file that are held at a time, and whether the file ends with one. */
 async function* windowsOf(
-  source: AsyncIterable<EncodedExample>,
+  source: AsyncIterable<EncodedExample> | Iterable<EncodedExample>,
 ): AsyncGenerator<{ readonly examples: readonly EncodedExample[]; readonly last: boolean }> {
   let examples: EncodedExample[] = [];
   let values = 0;
