@@ -3,9 +3,11 @@ import { Command } from "commander";
 import { VERSION } from "../version.js";
 import * as convert from "./convert.js";
 import * as demo from "./demo.js";
+import * as diagnose from "./diagnose.js";
 import * as evaluate from "./evaluate.js";
 import * as explain from "./explain.js";
 import { failWith } from "./fail.js";
+import * as finetune from "./finetune.js";
 import * as fisher from "./fisher.js";
 import * as generate from "./generate.js";
 import * as inspect from "./inspect.js";
@@ -26,6 +28,7 @@ Examples:
   $ gradmerge merge recipe.yaml merged/        merge as the recipe says
   $ gradmerge merge recipe.yaml out --dry-run  show what it would do
   $ gradmerge fisher yelp/ --data yelp.jsonl --out yelp/fisher.safetensors
+  $ gradmerge evaluate merged/ --data test.jsonl
   $ gradmerge inspect merged/ base/            what differs, and by how much
   $ gradmerge demo                             merge models that it makes itself
 
@@ -40,14 +43,16 @@ A recipe:
 for (const command of [
   merge,
   fisher,
+  finetune,
   predict,
   evaluate,
   generate,
+  study,
   inspect,
   explain,
+  diagnose,
   convert,
   schema,
-  study,
   demo,
 ])
   command.register(program);

@@ -10,8 +10,9 @@ import type { Recipe } from "../recipe/recipe.js";
 import { loadRecipe, merge } from "../run/merge.js";
 import { VERSION } from "../version.js";
 import { expand } from "./expansion.js";
-import { figuresOf, type Names, type PartFigures } from "./figures.js";
-import { findingsOf, type Finding } from "./findings.js";
+import { figuresOf, type Names } from "./figures.js";
+import { findingsOf } from "./findings.js";
+import type { DiagnosedScheme, DiagnosedTask, Diagnosis, SweepPoint } from "./diagnosis.js";
 import { openProblem, type Problem } from "./problem.js";
 import { Sums, sumAnchor, sumDrift, sumScheme, sumSweep, sumTasks } from "./sums.js";
 import { TaskGradients, type TaskData, type TaskGradientOptions } from "./task-gradients.js";
@@ -28,55 +29,10 @@ export interface DiagnoseOptions extends TaskGradientOptions {
   readonly workers?: number | undefined;
 }
 
-/** What `gradmerge diagnose --json` prints. Figures in `docs/diagnose.md`. */
-export interface Diagnosis {
-  readonly diagnosis_version: 1;
-  readonly gradmerge: string;
-  readonly recipe: string | undefined;
-  readonly method: string;
-  readonly base: string;
-  readonly tasks: readonly DiagnosedTask[];
-  /** The recipe's own method first. */
-  readonly schemes: readonly DiagnosedScheme[];
-  /** λ of the metric (H̄ + λ)⁻¹ of all figures called scaled. */
-  readonly metric_damping: number | undefined;
-  readonly all: PartFigures;
-  readonly layers: readonly PartFigures[];
-  readonly tensors: readonly PartFigures[];
-  /** The mean loss, in nats for each example, by which curvature predicts the tasks to rise with all weights times `factor`. */
-  readonly sweep: readonly SweepPoint[];
-  readonly findings: readonly Finding[];
-  readonly warnings: readonly string[];
-}
-
-export interface DiagnosedTask {
-  readonly name: string;
-  /** αₜ; undefined where it differs between tensors. */
-  readonly weight: number | undefined;
-  /** Nₜ */
-  readonly train_size: number | undefined;
-  /** Examples that the gradients are of. */
-  readonly examples: number | undefined;
-  /** The mean loss in nats at θₜ on these. */
-  readonly loss: number | undefined;
-}
-
-export interface DiagnosedScheme {
-  readonly method: string;
-  /** Coordinates that the method counted: capped, without curvature, floored. */
-  readonly counts: Readonly<Record<string, number>>;
-  /** The mean loss of each task at the merged point, in the order of `tasks`. */
-  readonly losses: readonly (number | undefined)[];
-}
-
-export interface SweepPoint {
-  readonly factor: number;
-  readonly task_arithmetic: number;
-  readonly gradient_matching: number;
-}
-
 /** Multiples of the recipe's weights at which losses are predicted. */
-const FACTORS = [0, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2] as const;
+const FACTORS = [
+  0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 1.75, 2,
+] as const;
 /** λ of the metric in means of H̄: coordinates with less than this have a Fisher that is mostly noise. */
 const METRIC_SHARE = 0.01;
 

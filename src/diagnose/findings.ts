@@ -1,12 +1,235 @@
-import type { Diagnosis } from "./diagnose.js";
+import type { Diagnosis, Finding, FindingRule, SweepPoint } from "./diagnosis.js";
+import type { PartFigures } from "./figures.js";
+import { shortNames } from "./names.js";
 
-/** Something that follows, in words. */
-export interface Finding {
-  /** The rule that it comes from, as docs/diagnose.md lists them. */
-  readonly rule: string;
-  readonly text: string;
+/** Thresholds of the rules, as docs/diagnose.md states them. */
+export const THRESHOLDS = {
+  /** Of the predicted gain over the base, the share that a weight must keep to be in the range. */
+  range: 0.5,
+  /** A scheme is better where the mean loss of the tasks is lower by this, in nats. */
+  loss: 0.005,
+  /** Of a layer's share of the scaled mismatch to its share of the coordinates; and its share at least. */
+  layers: { times: 2, share: 0.15 },
+  /** Opposite signs in this share of what both tasks depend on. */
+  conflict: 0.5,
+  /** The cosine of two task vectors in the metric of the curvature. */
+  alike: 0.9,
+  /** ‖∇ℓ̄ₜ(θₜ) + H₀τₜ‖ / ‖∇ℓ̄ₜ(θₜ)‖ */
+  anchor: 0.5,
+  /** One task's share of the traces of all curvatures. */
+  balance: 0.7,
+  saturation: 0.5,
+  /** The cosine of the predicted and the measured mismatch. */
+  agreement: 0.5,
+  /** The share of coordinates without any curvature. */
+  flat: 0.2,
+} as const;
+
+type Facts = Omit<Diagnosis, "findings">;
+
+/** What follows from the figures, by rules that docs/diagnose.md lists; the most useful first. */
+export function findingsOf(diagnosis: Facts): readonly Finding[] {
+  const findings: Finding[] = [];
+  const tell = (rule: FindingRule, text: string): void => void findings.push({ rule, text });
+  tellMethod(diagnosis, tell);
+  tellSweep(diagnosis, tell);
+  tellPairs(diagnosis, tell);
+  tellLayers(diagnosis, tell);
+  tellTasks(diagnosis, tell);
+  tellEvidence(diagnosis, tell);
+  return findings;
 }
 
-export function findingsOf(_diagnosis: Omit<Diagnosis, "findings">): readonly Finding[] {
-  return [];
+type Tell = (rule: FindingRule, text: string) => void;
+
+/** With data: the scheme with the lowest mean loss, and what the measured mismatch says. */
+function tellMethod({ schemes, method, tasks, all }: Facts, tell: Tell): void {
+  const means = schemes.flatMap(({ method: name, losses }) => {
+    const known = losses.filter((loss) => loss !== undefined);
+    return known.length === tasks.length ? [{ name, mean: mean(known) }] : [];
+  });
+  const own = means.find(({ name }) => name === method);
+  const best = means.toSorted((a, b) => a.mean - b.mean)[0];
+  if (own !== undefined && best !== undefined) {
+    tell(
+      "method",
+      own.mean - best.mean > THRESHOLDS.loss
+        ? `Use ${best.name} in place of ${method}: the mean training loss of the tasks is ${fixed(best.mean)} instead of ${fixed(own.mean)}.`
+        : `${method} is the best of the methods compared, or within ${THRESHOLDS.loss} nats of it: the mean training loss of the tasks is ${fixed(own.mean)}.`,
+    );
+  }
+  const of = (name: string) => all.schemes.find(({ scheme }) => scheme === name);
+  const [arithmetic, matching] = [of("task_arithmetic"), of("gradient_matching")];
+  const [more, less] = [arithmetic?.mismatch_scaled, matching?.mismatch_scaled];
+  if (more === undefined || less === undefined) return;
+  tell(
+    "method",
+    less < more
+      ? `Gradient matching leaves ${percent(less / more)} of the gradient mismatch of task arithmetic, measured in the metric of the curvature.`
+      : `Gradient matching does not make the gradient mismatch smaller than task arithmetic here (${percent(less / more)} of it): its curvature does not fit these losses at this distance.`,
+  );
 }
+
+/** Without data: where curvature predicts task arithmetic and gradient matching to be good. */
+function tellSweep({ sweep, tasks }: Facts, tell: Tell): void {
+  const base = sweep.find(({ factor }) => factor === 0);
+  const now = sweep.find(({ factor }) => factor === 1);
+  if (base === undefined || now === undefined) return;
+  const uniform = tasks.every(({ weight }) => weight === tasks[0]?.weight);
+  const unit = uniform ? (tasks[0]?.weight ?? 1) : 1;
+  const name = uniform ? "weights" : "factors of these weights";
+  const describe = (of: (point: SweepPoint) => number): string => {
+    const least = sweep.toSorted((a, b) => of(a) - of(b))[0] ?? base;
+    const limit = of(base) - THRESHOLDS.range * (of(base) - of(least));
+    const good = sweep.filter((point) => point.factor > 0 && of(point) <= limit);
+    const [first, last] = [good[0], good.at(-1)];
+    if (first === undefined || last === undefined) return "none of those tried";
+    const end =
+      last === sweep.at(-1) ? `${short(unit * last.factor)} and more` : short(unit * last.factor);
+    return `${short(unit * first.factor)} to ${end}, best ${short(unit * least.factor)}`;
+  };
+  tell(
+    "range",
+    `By curvature alone, good ${name} are ${describe((point) => point.gradient_matching)} for gradient matching and ${describe((point) => point.task_arithmetic)} for task arithmetic.`,
+  );
+  if (now.task_arithmetic > base.task_arithmetic) {
+    tell(
+      "overshoot",
+      `At ${uniform ? `weight ${short(unit)}` : "these weights"} task arithmetic overshoots: curvature predicts the tasks' losses to be further from their optima than at the base${now.gradient_matching < base.gradient_matching ? ", and gradient matching nearer" : ""}.`,
+    );
+  }
+}
+
+function tellPairs({ all, tasks }: Facts, tell: Tell): void {
+  const names = shortNames(tasks.map(({ name }) => name));
+  const nameOf = (full: string): string => names.get(full) ?? full;
+  for (const {
+    tasks: [first, second],
+    conflict,
+    curvature_cosine: cosine,
+  } of all.pairs) {
+    const pair = `${nameOf(first)} and ${nameOf(second)}`;
+    if (conflict !== undefined && conflict > THRESHOLDS.conflict) {
+      tell(
+        "conflict",
+        `${pair} pull apart: in ${percent(conflict)} of what both depend on they move in opposite directions.`,
+      );
+    }
+    if (cosine !== undefined && cosine > THRESHOLDS.alike) {
+      tell(
+        "alike",
+        `${pair} are nearly the same task (cosine ${fixed(cosine)}): task arithmetic counts it twice.`,
+      );
+    }
+  }
+}
+
+/** Layers that hold much of the mismatch of task arithmetic for their size. */
+function tellLayers({ all, layers, method }: Facts, tell: Tell): void {
+  const partOf = (part: PartFigures): number => {
+    const scheme =
+      part.schemes.find(({ scheme: name }) => name === "task_arithmetic") ?? part.schemes[0];
+    return (scheme?.mismatch_scaled ?? scheme?.predicted_mismatch_scaled ?? 0) ** 2;
+  };
+  const whole = partOf(all);
+  if (!(whole > 0)) return;
+  const heavy = layers
+    .map((layer) => ({
+      name: layer.name,
+      share: partOf(layer) / whole,
+      times: partOf(layer) / whole / (layer.elements / all.elements),
+    }))
+    .filter(
+      ({ share, times }) => share >= THRESHOLDS.layers.share && times >= THRESHOLDS.layers.times,
+    )
+    .toSorted((a, b) => b.share - a.share);
+  if (heavy.length === 0) return;
+  const list = heavy.slice(0, 3).map(({ name, share }) => `${name} (${percent(share)})`);
+  tell(
+    "layers",
+    `Most mismatch for their size: ${list.join(", ")}. Smaller weights there, by a filter in the recipe, cost least${method === "gradient_matching" ? "" : "; gradient matching does this by itself"}.`,
+  );
+}
+
+function tellTasks({ all, tasks, schemes, method }: Facts, tell: Tell): void {
+  const names = shortNames(tasks.map(({ name }) => name));
+  const nameOf = (full: string): string => names.get(full) ?? full;
+  const loose = all.tasks.filter(
+    ({ anchor_defect: defect }) => defect !== undefined && defect > THRESHOLDS.anchor,
+  );
+  if (loose.length > 0) {
+    const list = loose.map(
+      ({ task, anchor_defect: defect }) => `${nameOf(task)} ${fixed(defect ?? 0)}`,
+    );
+    tell(
+      "anchor",
+      `These experts are no optima anchored at the base, as gradient matching assumes (defect 0 would be): ${list.join(", ")}. Fine-tuning with an anchor (gradmerge finetune --anchor) or gradmerge refine makes up for it.`,
+    );
+  }
+  for (const { task, curvature_share: share } of all.tasks) {
+    if (all.tasks.length > 1 && share !== undefined && share > THRESHOLDS.balance) {
+      tell(
+        "balance",
+        `${nameOf(task)} has ${percent(share)} of the tasks' curvature and decides most coordinates; check the scale N of its Fisher.`,
+      );
+    }
+  }
+  const { curvature } = all;
+  if (curvature !== undefined && curvature.saturated > THRESHOLDS.saturation) {
+    tell(
+      "saturation",
+      `${percent(curvature.saturated)} of the coordinates are saturated: larger weights change a gradient-matching merge hardly.`,
+    );
+  }
+  if (curvature !== undefined && curvature.held > THRESHOLDS.saturation) {
+    tell(
+      "saturation",
+      `${percent(curvature.held)} of the coordinates are held by the base's curvature: there gradient matching is task arithmetic.`,
+    );
+  }
+  const capped = schemes.find(({ method: name }) => name === method)?.counts["capped"] ?? 0;
+  if (capped > 0) {
+    tell(
+      "capped",
+      `${percent(capped / all.elements)} of the coordinates are capped: more was to be removed there than the curvature of the base holds.`,
+    );
+  }
+}
+
+/** What would make the diagnosis surer. */
+function tellEvidence({ all, metric_damping: metric, tasks, schemes }: Facts, tell: Tell): void {
+  if (metric === undefined) {
+    tell(
+      "evidence",
+      "Worth getting: Fishers of the base and of every model (gradmerge fisher). Without them only lengths and cosines are known, and neither gradient matching nor its predictions are.",
+    );
+  } else if ((all.curvature?.flat ?? 0) > THRESHOLDS.flat) {
+    tell(
+      "evidence",
+      `Worth getting: Fishers over more examples. ${percent(all.curvature?.flat ?? 0)} of the coordinates have none from any task.`,
+    );
+  }
+  if (tasks.some(({ examples }) => examples === undefined)) {
+    tell(
+      "evidence",
+      `Worth getting: training data, --data NAME=FILE for each model${tasks.some(({ examples }) => examples !== undefined) ? " that has none" : ""}; a few hundred examples each measure the mismatch in place of predicting it.`,
+    );
+  }
+  const measured = all.schemes.find(
+    ({ agreement }) => agreement !== undefined && agreement < THRESHOLDS.agreement,
+  );
+  if (measured?.agreement !== undefined && schemes.length > 0) {
+    tell(
+      "evidence",
+      `The measured mismatch of ${measured.scheme} is hardly the predicted one (cosine ${fixed(measured.agreement)}): the diagonal curvature misses much. Worth trying: gradmerge refine, which uses gradients at the merged point.`,
+    );
+  }
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
+const fixed = (value: number): string => value.toFixed(Math.abs(value) < 10 ? 3 : 1);
+const short = (value: number): string => String(Number(value.toPrecision(3)));

@@ -8,8 +8,8 @@ import type { GradientReply, GradientRequest, GradientSetup, Shared } from "./gr
 import { buildLossGraph, LOSS_OUTPUTS } from "./loss-graph.js";
 import { passTurn, waitForTurn } from "./turn.js";
 
-/** Sessions that are kept: examples of one file have few lengths, and points are measured on the same file again and again. */
-const MOST_SESSIONS = 4;
+/** Sessions that are kept; each holds the memory of its activations. */
+const MOST_SESSIONS = 2;
 
 /** Adds gradients of whole networks, batch by batch, to sums that threads share. */
 serve<GradientSetup, GradientRequest, GradientReply>(async (setup) => {

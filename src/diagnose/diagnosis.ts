@@ -1,0 +1,68 @@
+import type { PartFigures } from "./figures.js";
+
+/** What `gradmerge diagnose --json` prints. Figures in `docs/diagnose.md`. */
+export interface Diagnosis {
+  readonly diagnosis_version: 1;
+  readonly gradmerge: string;
+  readonly recipe: string | undefined;
+  readonly method: string;
+  readonly base: string;
+  readonly tasks: readonly DiagnosedTask[];
+  /** The recipe's own method first. */
+  readonly schemes: readonly DiagnosedScheme[];
+  /** λ of the metric (H̄ + λ)⁻¹ of all figures called scaled. */
+  readonly metric_damping: number | undefined;
+  readonly all: PartFigures;
+  readonly layers: readonly PartFigures[];
+  readonly tensors: readonly PartFigures[];
+  /** The mean loss, in nats for each example, by which curvature predicts the tasks to rise with all weights times `factor`. */
+  readonly sweep: readonly SweepPoint[];
+  readonly findings: readonly Finding[];
+  readonly warnings: readonly string[];
+}
+
+export interface DiagnosedTask {
+  readonly name: string;
+  /** αₜ; undefined where it differs between tensors. */
+  readonly weight: number | undefined;
+  /** Nₜ */
+  readonly train_size: number | undefined;
+  /** Examples that the gradients are of. */
+  readonly examples: number | undefined;
+  /** The mean loss in nats at θₜ on these. */
+  readonly loss: number | undefined;
+}
+
+export interface DiagnosedScheme {
+  readonly method: string;
+  /** Coordinates that the method counted: capped, without curvature, floored. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** The mean loss of each task at the merged point, in the order of `tasks`. */
+  readonly losses: readonly (number | undefined)[];
+}
+
+export interface SweepPoint {
+  readonly factor: number;
+  readonly task_arithmetic: number;
+  readonly gradient_matching: number;
+}
+
+/** Something that follows, in words. */
+export interface Finding {
+  /** The rule that it comes from, as docs/diagnose.md lists them. */
+  readonly rule: FindingRule;
+  readonly text: string;
+}
+
+export type FindingRule =
+  | "method"
+  | "range"
+  | "overshoot"
+  | "conflict"
+  | "alike"
+  | "layers"
+  | "anchor"
+  | "balance"
+  | "saturation"
+  | "capped"
+  | "evidence";

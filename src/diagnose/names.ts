@@ -1,0 +1,12 @@
+/** The shortest ends of paths that tell them apart: `/models/amazon` and `/models/yelp` are amazon and yelp. */
+export function shortNames(paths: readonly string[]): ReadonlyMap<string, string> {
+  const parts = paths.map((path) => path.split("/").filter((part) => part !== "" && part !== "."));
+  const most = Math.max(1, ...parts.map((own) => own.length));
+  for (let count = 1; count <= most; count++) {
+    const names = parts.map((own) => own.slice(-count).join("/"));
+    if (new Set(names).size === names.length) {
+      return new Map(paths.map((path, k) => [path, names[k] ?? path]));
+    }
+  }
+  return new Map(paths.map((path) => [path, path]));
+}
