@@ -32,7 +32,7 @@ if (values.python === undefined)
   throw new Error("--python PYTHON, an interpreter with torch and transformers");
 
 /** Examples that take about as long as asked for, at the speed seen. */
-let sized = new Map();
+const sized = new Map();
 
 for (const shape of values.shapes.split(",")) {
   for (const length of values.lengths.split(",").map(Number)) {

@@ -32,5 +32,34 @@ export {
   weightsFingerprint,
   type FisherMetadata,
 } from "./fisher/format.js";
+export { estimateFisher, type FisherOptions, type FisherResult } from "./estimate/fisher.js";
+export {
+  fisherFromOptimizer,
+  type FromOptimizerOptions,
+  type FromOptimizerResult,
+} from "./estimate/from-optimizer.js";
+export {
+  estimateGradient,
+  type GradientOptions,
+  type GradientResult,
+} from "./estimate/gradient.js";
+export { finetune, type FinetuneControl } from "./train/finetune.js";
+export type { FinetuneOptions } from "./train/settings.js";
+export type { FinetuneEvent, FinetuneResult } from "./train/events.js";
+export { predict, type NetworkPrediction, type PredictOptions } from "./evaluate/predict.js";
+export { evaluateModel, type EvaluateOptions, type Evaluation } from "./evaluate/evaluate.js";
+export { generate, type GeneratedText, type GenerateOptions } from "./evaluate/generate.js";
+export { classificationMetrics } from "./evaluate/classification.js";
+export { languageModelMetrics } from "./evaluate/language-model.js";
+export { openModel, type Model } from "./model/open.js";
+export { loadExamples, type LoadedExamples, type LoadOptions } from "./model/examples.js";
+export { readExamples } from "./data/read.js";
+export type { DataOptions } from "./data/options.js";
+export type { EncodedExample, Example } from "./data/example.js";
+export { openTokenizer, type TextTokenizer } from "./data/tokenizer.js";
+export { resolveModelFolder } from "./hub/resolve-model.js";
+export { resolveDataFile } from "./hub/resolve-data.js";
+export type { HubOptions } from "./hub/settings.js";
+export { convertLlama2c } from "./checkpoint/convert-llama2c.js";
 export * from "./errors.js";
 export { VERSION } from "./version.js";
