@@ -6,7 +6,9 @@ import { networkOf } from "../architectures/index.js";
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.js";
 import { quote } from "../checkpoint/json.js";
 import { openCheckpoint } from "../checkpoint/open.js";
-import { isFloat } from "../dtypes/dtype.js";
+import { readElements } from "../checkpoint/read.js";
+import { decode } from "../dtypes/codec.js";
+import { byteLength, isFloat } from "../dtypes/dtype.js";
 import { ModelError } from "../errors.js";
 import { resolveModelFolder } from "../hub/resolve-model.js";
 
@@ -102,7 +104,10 @@ function match(
     const [entry] = entries;
     if (entry === undefined) missing.push(spec.name);
     else {
-      for (const one of entries) check(one, spec, folder);
+      for (const one of entries) {
+        check(one, spec, folder);
+        mustBeTied(entry, one, folder);
+      }
       found.set(spec.name, entry);
     }
   }
@@ -140,6 +145,31 @@ function check(entry: TensorEntry, spec: ParameterSpec, folder: string): void {
     got: `${entry.dtype} [${entry.shape.join(", ")}]`,
     expected: `floating point [${spec.shape.join(", ")}]`,
   });
+}
+
+/** Places at which two stored copies of a tied tensor are compared, and elements at each. */
+const SAMPLES = 64;
+const SAMPLE_ELEMENTS = 64;
+
+/** @throws ModelError where a checkpoint stores two tensors that its configuration says are one, and they differ */
+function mustBeTied(first: TensorEntry, second: TensorEntry, folder: string): void {
+  if (first === second) return;
+  const count = Math.min(SAMPLE_ELEMENTS, first.elements);
+  for (let k = 0; k < SAMPLES; k++) {
+    const start = Math.floor((k * (first.elements - count)) / (SAMPLES - 1));
+    const [a, b] = [first, second].map((entry) => {
+      const bytes = new Uint8Array(byteLength(entry.dtype, count));
+      readElements(entry, start, count, bytes);
+      return isFloat(entry.dtype) ? decode(entry.dtype, bytes) : new Float64Array();
+    });
+    if (a?.every((value, i) => Object.is(value, b?.[i])) === true) continue;
+    throw new ModelError({
+      what: "the checkpoint stores two different tensors where its configuration has one",
+      where: folder,
+      got: `${quote(first.name)} and ${quote(second.name)} differ near element ${start}`,
+      expected: "equal values, or a configuration that does not tie them (tie_word_embeddings)",
+    });
+  }
 }
 
 function some(names: readonly string[]): string {
