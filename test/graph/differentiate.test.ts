@@ -96,6 +96,15 @@ describe("targets", () => {
     expect(made).toEqual(made.toSorted((a, b) => a - b));
   });
 
+  it("are collected when the last of several uses is known, with all of them", () => {
+    const twice = linear(hyperbolicTangent(linear(x, first)), first);
+    const counts: number[] = [];
+    differentiate([{ tensor: twice, cotangent }], [first], (_, contributions) =>
+      counts.push(contributions.length),
+    );
+    expect(counts).toEqual([2]);
+  });
+
   it("get no contribution where they have no influence", () => {
     const counts: number[] = [];
     differentiate([{ tensor: y, cotangent }], [other, first], (_, contributions) =>

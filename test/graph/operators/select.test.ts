@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import {
+  concatenate,
   constant,
   cumulativeSum,
+  divide,
   embedding,
   Graph,
   oneHot,
@@ -59,6 +61,8 @@ describe("constants", () => {
 
   it("stay different in the runtime", async () => {
     const w = new Worked();
+    const signs = concatenate([constant(w.graph, [1], [0]), constant(w.graph, [1], [-0])], 0);
+    expect((await w.both(divide(1, signs)))[1]).toEqual([Infinity, -Infinity]);
     const all = [Infinity, -Infinity, 2].map((value) => constant(w.graph, [1], [value]));
     for (const [i, tensor] of all.entries()) {
       expect((await w.both(tensor))[1]).toEqual([[Infinity], [-Infinity], [2]][i]);
