@@ -13,6 +13,7 @@ import * as generate from "./generate.js";
 import * as inspect from "./inspect.js";
 import * as merge from "./merge.js";
 import * as predict from "./predict.js";
+import * as refine from "./refine.js";
 import * as schema from "./schema.js";
 import * as study from "./study.js";
 
@@ -51,6 +52,7 @@ for (const command of [
   inspect,
   explain,
   diagnose,
+  refine,
   convert,
   schema,
   demo,

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openCheckpoint } from "../checkpoint/open.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
-import { UsageError } from "../errors.js";
 import { methodNamed } from "../methods/index.js";
 import { readWeights } from "../model/weights.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { loadRecipe, merge } from "../run/merge.js";
 import { VERSION } from "../version.js";
+import { dataOf } from "./data-of.js";
 import { expand } from "./expansion.js";
 import { figuresOf, type Names } from "./figures.js";
 import { findingsOf } from "./findings.js";
@@ -55,7 +55,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
   const scratch = mkdtempSync(join(options.scratch ?? tmpdir(), "gradmerge-diagnose-"));
   let gradients: TaskGradients | undefined;
   try {
-    const files = dataOf(problem, options.data ?? {});
+    const files = dataOf(problem.tasks, options.data ?? {});
     const schemes = await mergeAll(recipe, problem, scratch, options.workers);
     const withData = problem.tasks.flatMap(({ name, path, trainSize }, t) => {
       const data = files[t];
@@ -84,34 +84,6 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
     problem.close();
     rmSync(scratch, { recursive: true, force: true });
   }
-}
-
-/** The data file of each task. */
-function dataOf(
-  problem: Problem,
-  data: Readonly<Record<string, string>>,
-): readonly (string | undefined)[] {
-  const names = problem.tasks.map(({ name }) => name);
-  const shortNames = names.map((name) => name.replace(/\/+$/, "").split("/").at(-1) ?? name);
-  const files: (string | undefined)[] = names.map(() => undefined);
-  for (const [name, file] of Object.entries(data)) {
-    const exact = names.indexOf(name);
-    const short = shortNames.flatMap((one, t) => (one === name ? [t] : []));
-    const t = exact >= 0 ? exact : short.length === 1 ? short[0] : undefined;
-    if (t === undefined) {
-      throw new UsageError({
-        what:
-          short.length > 1
-            ? "several models have this name"
-            : "no model of the recipe has this name",
-        got: name,
-        expected: names.join(", "),
-        hint: "name the model as the recipe does, or by the last part of its path",
-      });
-    }
-    files[t] = file;
-  }
-  return files;
 }
 
 /** Merges by every scheme, each into a folder of its own. */

@@ -1,0 +1,77 @@
+import { InvalidArgumentError, type Command } from "commander";
+import { addTaskDataFlags } from "./diagnose.js";
+import { failWith } from "./fail.js";
+import { addRuntimeFlags, oneOf, positiveInteger } from "./options.js";
+
+interface Flags {
+  readonly data?: Readonly<Record<string, string>>;
+  readonly steps?: number;
+  readonly tolerance?: number;
+  readonly reExpand?: "never" | "once" | "always";
+  readonly examples?: number;
+  readonly maxLength?: number;
+  readonly textColumn?: string;
+  readonly pairColumn?: string;
+  readonly labelColumn?: string;
+  readonly threads?: number;
+  readonly device?: "cpu" | "webgpu" | "wasm";
+  readonly json?: true;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command("refine")
+    .description("move a merge towards joint training by a few steps on the joint objective")
+    .argument("<recipe>", "YAML file (docs/recipe.md)")
+    .argument("<out>", "folder to make; it must not exist");
+  addTaskDataFlags(command)
+    .option("--steps <k>", "the most steps (default: 5)", positiveInteger)
+    .option(
+      "--tolerance <share>",
+      "stop where the residual is this part of the first one (default: 0.1)",
+      share,
+    )
+    .option(
+      "--re-expand <when>",
+      "Hessians of the tasks: those of the recipe (never), estimated at the merge (once),\nor at every step (always) (default: once)",
+      oneOf("never", "once", "always"),
+    )
+    .option("--json", "one JSON object on standard output");
+  addRuntimeFlags(command)
+    .addHelpText(
+      "after",
+      `
+Example:
+  $ gradmerge refine recipe.yaml refined --data amazon=amazon.jsonl --data yelp=yelp.jsonl.gz --examples 500`,
+    )
+    .action(refineCommand);
+}
+
+function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && value >= 0 && value < 1) return value;
+  throw new InvalidArgumentError("Expected a number from 0 to below 1.");
+}
+
+async function refineCommand(recipe: string, out: string, flags: Flags): Promise<void> {
+  try {
+    const { refine } = await import("../diagnose/refine.js");
+    const { describeRefinement } = await import("../diagnose/describe-refinement.js");
+    const { showWork } = await import("../report/work.js");
+    const { json, reExpand, data = {}, ...options } = flags;
+    const progress = showWork(process.stderr);
+    const result = await refine({
+      recipe,
+      out,
+      data,
+      reexpand: reExpand,
+      ...options,
+      onProgress: progress.show,
+    }).finally(() => progress.clear());
+    process.stdout.write(
+      json === true ? `${JSON.stringify(result)}\n` : describeRefinement(result),
+    );
+  } catch (error) {
+    failWith(error);
+  }
+}

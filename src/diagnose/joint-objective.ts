@@ -1,0 +1,136 @@
+import type { Objective, Parts } from "./descend.js";
+import type { Problem, ProblemTensor } from "./problem.js";
+import type { TaskGradients } from "./task-gradients.js";
+
+/** The parameters of a merge as parts: those tensors that the network has gradients for. */
+export class Space {
+  readonly tensors: readonly ProblemTensor[];
+  /** θ₀ and H₀ */
+  readonly base: Parts;
+  readonly prior: Parts;
+  /** The length of the longest task vector. */
+  readonly longestTask: number;
+  readonly #places: ReadonlyMap<string, number>;
+
+  constructor(problem: Problem, parameters: ReadonlySet<string>) {
+    this.tensors = problem.tensors.filter(({ name }) => parameters.has(name));
+    this.#places = new Map(this.tensors.map(({ name }, k) => [name, k]));
+    const base: Float64Array[] = [];
+    const prior: Float64Array[] = [];
+    const squares = problem.tasks.map(() => 0);
+    for (const tensor of this.tensors) {
+      const { theta0, thetas, curvature } = problem.read(tensor);
+      base.push(Float64Array.from(theta0));
+      prior.push(Float64Array.from(curvature?.h0 ?? []));
+      thetas.forEach((theta, t) => {
+        let sum = 0;
+        for (let i = 0; i < theta.length; i++) sum += ((theta[i] ?? 0) - (theta0[i] ?? 0)) ** 2;
+        squares[t] = (squares[t] ?? 0) + sum;
+      });
+    }
+    this.base = base;
+    this.prior = prior;
+    this.longestTask = Math.sqrt(Math.max(...squares));
+  }
+
+  /** The values of every tensor, in parts. */
+  collect(read: (tensor: string) => ArrayLike<number>): Parts {
+    return this.tensors.map(({ name }) => Float64Array.from(read(name)));
+  }
+
+  /** A point as a network takes it: float32, by the names of tensors. */
+  weights(theta: Parts): (tensor: string) => Float32Array {
+    return (tensor) => {
+      const part = theta[this.#places.get(tensor) ?? -1];
+      if (part === undefined) throw new RangeError(`${tensor} is not merged`);
+      return Float32Array.from(part);
+    };
+  }
+}
+
+/** Hₜ at a point, for every task, in parts. */
+export type CurvatureAt = (theta: Parts) => Promise<readonly Parts[]>;
+
+/**
+ * The joint objective J(θ) = Σ αₜ ℓ̄ₜ(θ) + ½‖θ − θ₀‖²_{H₀} (Daheim et al. 2024, eq. 9), with H̄ = H₀ + Σ αₜHₜ.
+ */
+export class JointObjective implements Objective {
+  /** The mean losses of the tasks where `value` or `gradient` was last asked for. */
+  losses: readonly number[] = [];
+  readonly #space: Space;
+  readonly #gradients: TaskGradients;
+  readonly #alphas: readonly number[];
+  readonly #curvatureAt: CurvatureAt;
+
+  constructor(
+    space: Space,
+    gradients: TaskGradients,
+    alphas: readonly number[],
+    curvatureAt: CurvatureAt,
+  ) {
+    this.#space = space;
+    this.#gradients = gradients;
+    this.#alphas = alphas;
+    this.#curvatureAt = curvatureAt;
+  }
+
+  async value(theta: Parts): Promise<number> {
+    const weights = this.#space.weights(theta);
+    let sum = this.#prior(theta);
+    const losses: number[] = [];
+    for (const [t, alpha] of this.#alphas.entries()) {
+      const loss = await this.#gradients.lossAt(t, weights, "line search");
+      losses.push(loss);
+      sum += alpha * loss * this.#gradients.sizes(t).trainSize;
+    }
+    this.losses = losses;
+    return sum;
+  }
+
+  async gradient(theta: Parts): Promise<{ value: number; gradient: Parts }> {
+    const weights = this.#space.weights(theta);
+    const { tensors, base, prior } = this.#space;
+    const gradient = theta.map((part, p) =>
+      part.map((value, i) => (prior[p]?.[i] ?? 0) * (value - (base[p]?.[i] ?? 0))),
+    );
+    let value = this.#prior(theta);
+    const losses: number[] = [];
+    for (const [t, alpha] of this.#alphas.entries()) {
+      const point = await this.#gradients.at(t, weights, "gradient");
+      losses.push(point.meanLoss);
+      value += alpha * point.meanLoss * this.#gradients.sizes(t).trainSize;
+      tensors.forEach(({ name }, p) => {
+        const [sum, own] = [gradient[p], point.read(name)];
+        if (sum === undefined || own === undefined) return;
+        for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + alpha * (own[i] ?? 0);
+      });
+    }
+    this.losses = losses;
+    return { value, gradient };
+  }
+
+  async precision(theta: Parts): Promise<Parts> {
+    const precision = this.#space.prior.map((part) => part.slice());
+    for (const [t, curvature] of (await this.#curvatureAt(theta)).entries()) {
+      const alpha = this.#alphas[t] ?? 0;
+      precision.forEach((sum, p) => {
+        const own = curvature[p];
+        for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + alpha * (own?.[i] ?? 0);
+      });
+    }
+    return precision;
+  }
+
+  /** ½‖θ − θ₀‖²_{H₀} */
+  #prior(theta: Parts): number {
+    const { base, prior } = this.#space;
+    let sum = 0;
+    theta.forEach((part, p) => {
+      const [from, own] = [base[p], prior[p]];
+      for (let i = 0; i < part.length; i++) {
+        sum += ((own?.[i] ?? 0) * ((part[i] ?? 0) - (from?.[i] ?? 0)) ** 2) / 2;
+      }
+    });
+    return sum;
+  }
+}
