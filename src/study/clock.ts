@@ -6,6 +6,9 @@ export interface Timed {
   readonly cost: number;
 }
 
+/** What opening models and starting threads costs, in examples: a stage of few examples takes time too. */
+const OVERHEAD = 500;
+
 /** Says how much longer a study takes, from what its stages have taken so far. */
 export class Clock {
   readonly #waiting: Timed[];
@@ -28,7 +31,7 @@ export class Clock {
       stages: before.stages + 1,
     });
     this.#seconds += seconds;
-    this.#cost += stage.cost;
+    this.#cost += stage.cost + OVERHEAD;
   }
 
   /** Of everything that waits, `share` of `current` being done. NaN before anything is known. */
@@ -39,8 +42,9 @@ export class Clock {
       const known = this.#measured.get(stage.class);
       if (stage === current && share > 0.05) seconds += (elapsed * (1 - share)) / share;
       else if (known !== undefined) seconds += (left * known.seconds) / known.stages;
-      else if (this.#cost > 0) seconds += (left * stage.cost * this.#seconds) / this.#cost;
-      else return NaN;
+      else if (this.#cost > 0) {
+        seconds += (left * (stage.cost + OVERHEAD) * this.#seconds) / this.#cost;
+      } else return NaN;
     }
     return seconds;
   }

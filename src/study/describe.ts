@@ -11,7 +11,8 @@ export function describeStudy(study: StudyResults, summary: StudySummary, report
     .filter(({ rows }) => rows.length > 0)
     .map(describeTable);
   const said = findings(study).map((text) => wrap(`- ${text}`, 80).replaceAll("\n", "\n  "));
-  const count = (counts: StudySummary["done"]): number =>
+  // Merges are made for tests and are no stages of their own.
+  const count = ({ merge: _merge, ...counts }: StudySummary["done"]): number =>
     Object.values(counts).reduce((sum, one) => sum + one, 0);
   return `${[...tables, `${said.join("\n")}\n`].join("\n")}
 ${count(summary.done)} stages done, ${count(summary.reused)} reused, ${formatSeconds(summary.seconds)}. Open ${report}

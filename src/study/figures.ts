@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import domino from "domino";
 import type { LegendEntry } from "../report/page.js";
 import { colour, escapeText, spread, SYMBOLS } from "../report/plot.js";
-import { percent } from "./findings.js";
+import { alphaText, percent } from "./findings.js";
 import type { StudyResults } from "./results.js";
 import {
   curves,
@@ -141,7 +141,6 @@ export function mismatchFigure(results: StudyResults, frame: Frame): string {
       r: 5,
     });
   });
-  // Only the line that is lowest and the one that is highest would be read; α is written where there is room.
   const labels = frame.labels
     ? [
         Plot.text(
@@ -249,7 +248,7 @@ export function removalFigure({ task, base, curves: found }: RemovalStudy, frame
             Plot.text([last], {
               x: "kept",
               y: "removed",
-              text: ({ alpha }: { alpha: number }) => `α ${alpha}`,
+              text: ({ alpha }: { alpha: number }) => `α ${alphaText(alpha)}`,
               dy: 13,
               fontSize: 10,
               fill: stroke,
@@ -304,6 +303,9 @@ function layout({ width, height, labels }: Frame): Plot.PlotOptions {
     marginRight: labels ? LABEL_WIDTH : MARGIN.right,
     marginTop: MARGIN.top,
     marginBottom: MARGIN.bottom,
+    // Symbols at the first and the last α are seen whole.
+    insetLeft: 6,
+    insetRight: 6,
     style: STYLE,
   };
 }

@@ -15,6 +15,11 @@ import {
 
 /** "85.6%" */
 export const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+/** "0.5", "−0.5", or a dash for a method without α. */
+export const alphaText = (alpha: number | null): string =>
+  alpha === null ? "–" : `${alpha < 0 ? "−" : ""}${Math.abs(alpha)}`;
+/** Kept on one line. */
+const at = (alpha: number): string => `at α\u00a0=\u00a0${alphaText(alpha)}`;
 /** "1.7 points" */
 export const points = (difference: number): string => {
   const value = (100 * Math.abs(difference)).toFixed(1);
@@ -41,7 +46,7 @@ function accuracies(results: StudyResults): readonly string[] {
     const top = best(curve);
     return top === undefined
       ? []
-      : [`${nameOf(curve.method)} ${percent(top.mean)} at α = ${top.alpha}`];
+      : [`${nameOf(curve.method)} ${percent(top.mean)} ${at(top.alpha)}`];
   });
   const plain = references(results)
     .filter(({ method }) => !["base", "joint", "expert"].includes(method))
@@ -77,7 +82,7 @@ function gaps(results: StudyResults): readonly string[] {
       const top = best(curve);
       return top === undefined
         ? []
-        : [{ name: `${nameOf(curve.method)} at α = ${top.alpha}`, mean: top.mean }];
+        : [{ name: `${nameOf(curve.method)} ${at(top.alpha)}`, mean: top.mean }];
     }),
     ...references(results).filter(({ method }) => !["base", "joint", "expert"].includes(method)),
   ];
@@ -115,7 +120,7 @@ function removed(results: StudyResults): readonly string[] {
       const lowest = kept.toSorted((a, b) => a.removed - b.removed)[0];
       return lowest === undefined
         ? `${nameOf(method)} loses more at every α`
-        : `${nameOf(method)} ${percent(lowest.removed)} at α = ${lowest.alpha}`;
+        : `${nameOf(method)} ${percent(lowest.removed)} ${at(lowest.alpha)}`;
     });
     return `Removal of ${task}, on which the base has ${percent(base.removed)}: the lowest accuracy left of it where the other tests lose at most ${points(LOSS)}: ${parts.join("; ")}.`;
   });

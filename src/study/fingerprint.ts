@@ -55,7 +55,8 @@ export async function fingerprintData(path: string): Promise<string> {
   for (const file of filesOf(path)) {
     const digest = createHash("sha256");
     await pipeline(createReadStream(file), digest);
-    hash.update(`${file.slice(dirname(path).length)} ${digest.digest("hex")}\n`);
+    // In a folder of images names are classes; that of a single file says nothing.
+    hash.update(`${file.slice(path.length)} ${digest.digest("hex")}\n`);
   }
   return hash.digest("hex");
 }

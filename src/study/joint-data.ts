@@ -4,19 +4,19 @@ import type { Example } from "../data/example.js";
 import { DataError } from "../errors.js";
 import type { DataSource } from "./resolve.js";
 
+/** The training data of one task, of which the first `limit` examples are taken. */
+export type JointSource = DataSource & { readonly limit: number | undefined };
+
 /**
  * Writes the training data of all tasks into one file of JSON Lines, one task after the other: training shuffles it.
  * @throws DataError for images, which JSON Lines do not hold
  */
-export async function writeJointData(
-  out: string,
-  sources: readonly (DataSource & { readonly examples: number | undefined })[],
-): Promise<void> {
+export async function writeJointData(out: string, sources: readonly JointSource[]): Promise<void> {
   const partial = `${out}.partial`;
   const fd = openSync(partial, "w");
   try {
-    for (const { path, columns, examples } of sources) {
-      for await (const example of readExamples(path, { ...columns, examples })) {
+    for (const { path, columns, limit } of sources) {
+      for await (const example of readExamples(path, { ...columns, examples: limit })) {
         writeSync(fd, `${JSON.stringify(lineOf(example))}\n`);
       }
     }

@@ -8,6 +8,7 @@ import {
   type PlannedMerge,
   planMerges,
 } from "./merges.js";
+import type { JointSource } from "./joint-data.js";
 import type { Study } from "./parse.js";
 import type { ResultRow } from "./results.js";
 import type { DataSource, ResolvedStudy, ResolvedTask } from "./resolve.js";
@@ -21,7 +22,7 @@ export type MakeStage = Stage &
     readonly make:
       | {
           readonly what: "joint-data";
-          readonly sources: readonly (DataSource & { readonly examples: number | undefined })[];
+          readonly sources: readonly JointSource[];
         }
       | {
           readonly what: "train";
@@ -70,7 +71,7 @@ export interface Subject {
       };
 }
 
-type PartialRequest = Omit<MismatchRequest, "merged" | "threads">;
+type PartialRequest = Omit<MismatchRequest, "merged">;
 
 export interface StudyPlan {
   /** Each once, and after those that it builds on. */
@@ -87,9 +88,8 @@ export interface StudyPlan {
   }[];
 }
 
-/** Guesses of cost, in passes of examples: a gradient costs three, a test set of unknown length so many. */
+/** Costs are guessed in forward passes of an example; a gradient is three. */
 const GRADIENT = 3;
-const UNKNOWN_EXAMPLES = 2000;
 
 /** Lays out every stage of a study. Pure but for looking up where results are, or will be. */
 export function planStudy(study: Study, resolved: ResolvedStudy, stages: Stages): StudyPlan {
@@ -204,7 +204,7 @@ class Planner {
     if (source === undefined) throw new RangeError(`no data to train ${name} on`);
     const anchor = anchored ? base.fisher : undefined;
     const examples = data === undefined ? task?.trainExamples : undefined;
-    const sizes = tasks.reduce((sum, { trainSize }) => sum + (trainSize ?? UNKNOWN_EXAMPLES), 0);
+    const sizes = tasks.reduce((sum, { trainSize = 0 }) => sum + trainSize, 0);
     return this.#stage({
       kind: "train",
       label: name,
@@ -234,7 +234,7 @@ class Planner {
   #jointOf(base: Participant, seed: number): Participant | undefined {
     const { tasks } = this.#resolved;
     const sources = tasks.flatMap(({ train, trainExamples }) =>
-      train === undefined ? [] : [{ ...train, examples: trainExamples }],
+      train === undefined ? [] : [{ ...train, limit: trainExamples }],
     );
     // Without the data of every task there is no joint target.
     if (sources.length < tasks.length) return undefined;
@@ -243,7 +243,7 @@ class Planner {
       label: "joint",
       key: stageKey(
         "joint-data",
-        sources.map(({ key, examples }) => ({ key, examples })),
+        sources.map(({ key, limit }) => ({ key, limit })),
       ),
       ending: ".jsonl",
       class: "joint-data",
@@ -278,7 +278,7 @@ class Planner {
       key,
       ending: ".safetensors",
       class: `fisher ${label}`,
-      cost: (settings.examples ?? trainSize ?? UNKNOWN_EXAMPLES) * GRADIENT,
+      cost: Math.min(data.examples, settings.examples ?? Infinity) * GRADIENT,
       make: { what: "fisher", model: model.path, minus: minus?.path, data, trainSize, seed },
     });
     return { path, key, scale: trainSize ?? 1 };
@@ -291,7 +291,7 @@ class Planner {
       label: `${label} on ${test.name}`,
       key: stageKey("evaluate", { model, data: test.data.key, settings }),
       class: `evaluate ${test.name}`,
-      cost: settings.examples ?? UNKNOWN_EXAMPLES,
+      cost: Math.min(test.data.examples, settings.examples ?? Infinity),
       test,
     }));
   }
@@ -372,7 +372,10 @@ class Planner {
         tasks: tasks.map(({ expert, data, trainSize }) => [expert.key, data.key, trainSize]),
       }),
       class: "mismatch",
-      cost: tasks.length * (examples ?? UNKNOWN_EXAMPLES) * GRADIENT,
+      cost: tasks.reduce(
+        (total, { data }) => total + GRADIENT * Math.min(data.examples, examples ?? Infinity),
+        0,
+      ),
       request: {
         base: { path: base.path, fisher: base.fisher },
         tasks: tasks.map(({ name, expert, data, trainSize }) => ({

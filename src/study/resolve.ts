@@ -21,6 +21,8 @@ export interface DataSource {
   readonly columns: EvaluationRequest["columns"];
   /** Of its bytes, and of the columns that are read. */
   readonly key: string;
+  /** How many examples it holds. */
+  readonly examples: number;
 }
 
 export interface ResolvedModel {
@@ -64,7 +66,7 @@ export async function resolveStudy(study: Study): Promise<ResolvedStudy> {
   const anchored = train?.anchor === true;
   const baseModel = await findModel(study, base.model, "base", "model");
   const baseData = base.data && (await findData(study, base.data, base, "base", "data"));
-  const baseSize = base.train_size ?? (baseData ? await countExamples(baseData) : undefined);
+  const baseSize = base.train_size ?? (baseData ? baseData.examples : undefined);
   const baseFisher = await findFisher(study, base, baseModel, baseSize, "base");
   if ((needs.baseFisher || anchored) && baseFisher === undefined && !baseData) {
     throw missingFisher(study, "base", "data");
@@ -81,11 +83,9 @@ export async function resolveStudy(study: Study): Promise<ResolvedStudy> {
         ? undefined
         : await findData(study, task.train, task, "tasks", name, "train");
     const test = await findData(study, task.test, task, "tasks", name, "test");
-    const counted =
-      trainData === undefined || (model !== undefined && task.train_size !== undefined)
-        ? undefined
-        : await countExamples(trainData);
-    if (counted !== undefined && (task.train_size ?? 0) > counted) {
+    const counted = trainData?.examples;
+    // A ready expert may have been trained on more than the data that is at hand.
+    if (model === undefined && counted !== undefined && (task.train_size ?? 0) > counted) {
       const place = study.placeOf("tasks", name, "train_size");
       throw recipeError(study, place.at, {
         what: `There are fewer examples to train ${name} on`,
@@ -147,7 +147,12 @@ async function findData(
     pairColumn: settings.pair_column,
     labelColumn: settings.label_column,
   };
-  return { path, columns, key: JSON.stringify([await fingerprintData(path), columns]) };
+  return {
+    path,
+    columns,
+    key: JSON.stringify([await fingerprintData(path), columns]),
+    examples: await countExamples(path, columns),
+  };
 }
 
 /** What lies here comes first; then ids of the Hub. */
@@ -215,7 +220,7 @@ function missingFisher(study: Study, ...where: Where): RecipeError {
   });
 }
 
-async function countExamples({ path, columns }: DataSource): Promise<number> {
+async function countExamples(path: string, columns: DataSource["columns"]): Promise<number> {
   let count = 0;
   for await (const _ of readExamples(path, columns)) count++;
   return count;

@@ -20,9 +20,9 @@ const row = z.object({
   examples: z.int(),
   accuracy: z.number(),
   nll: z.number(),
-  /** ‖Σ αₜ [∇ℓₜ(θ̄) − ∇ℓₜ(θₜ)]‖ of the merge; null where it was not measured. */
+  /** ‖Σ αₜ [∇ℓ̄ₜ(θ̄) − ∇ℓ̄ₜ(θₜ)] + H₀(θ̄ − θ_TA)‖ of the merge; null where it was not measured. */
   mismatch: z.number().nullable(),
-  /** ‖H₀(θ̄ − θ₀) + Σ αₜ ∇ℓₜ(θ̄)‖ of the merge; null where it was not measured. */
+  /** ‖Σ αₜ ∇ℓ̄ₜ(θ̄) + H₀(θ̄ − θ₀)‖ of the merge; null where it was not measured. */
   residual: z.number().nullable(),
 });
 

@@ -349,7 +349,10 @@ class Runner {
     let path = "";
     try {
       path = model.kind === "there" ? model.path : await this.#merge(model, keep);
-      for (const stage of missing) await this.#evaluate(stage, path);
+      for (const stage of missing) {
+        // Two test sets may be the same data.
+        if (this.scoreOf(stage) === undefined) await this.#evaluate(stage, path);
+      }
       if (mismatch !== undefined) await this.#measure(mismatch, path);
     } catch (error) {
       // Numbers that forbid a merge are a result; anything else is not.
@@ -404,9 +407,9 @@ class Runner {
   ): Promise<void> {
     const { measureMismatch } = this.#tools;
     if (measureMismatch === undefined) return;
-    const { signal, threads } = this.#options;
+    const { signal } = this.#options;
     const figures = await this.#do(stage, () =>
-      measureMismatch({ ...stage.request, merged, threads }, { signal }),
+      measureMismatch({ ...stage.request, merged }, { signal }),
     );
     this.#stages.write(stage, figures);
   }
@@ -415,7 +418,7 @@ class Runner {
 const scoreSchema = z.object({ examples: z.int(), accuracy: z.number(), nll: z.number() });
 const mismatchSchema = z.object({
   mismatch: z.number(),
-  residual: z.number().optional(),
+  residual: z.number(),
   layers: z.record(z.string(), z.number()),
 });
 

@@ -116,7 +116,8 @@ export class Stages {
   /** Where the result of a stage is, or will be: a file or folder, with `ending` in its name. */
   path({ kind, label, key }: Stage, ending = ""): string {
     const known = this.#names.get(`${kind} ${key}`);
-    const name = known ?? `${label.replace(/[^\w.=-]+/g, "-")}-${key}${ending}`;
+    const name =
+      known ?? `${label.replace("α=", "alpha-").replace(/[^\w.-]+/g, "-")}-${key}${ending}`;
     return join(this.#root, kind, name);
   }
 

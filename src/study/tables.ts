@@ -1,4 +1,4 @@
-import { percent } from "./findings.js";
+import { alphaText, percent } from "./findings.js";
 import type { StudyResults } from "./results.js";
 import {
   best,
@@ -11,7 +11,6 @@ import {
   removals,
   robustness,
   type Spread,
-  valueOf,
 } from "./statistics.js";
 
 /** Figures as text, in rows; the first column names the row. */
@@ -114,21 +113,23 @@ export function mismatchTable(results: StudyResults): StudyTable | undefined {
   const seed = results.seeds[0];
   return {
     title: "Gradient mismatch by merge",
-    note: `The norm of Σ αₜ [∇ℓₜ(θ̄) − ∇ℓₜ(θₜ)], of losses summed over the training examples; the residual is that of the joint objective at the merged point${results.seeds.length > 1 ? `. Seed ${seed}` : ""}.`,
+    note: `The norm of Σ αₜ [∇ℓₜ(θ̄) − ∇ℓₜ(θₜ)] + H₀(θ̄ − θ_TA), of losses summed over the training examples; θ_TA is task arithmetic’s point. The residual is the gradient of the joint objective at the merged point${results.seeds.length > 1 ? `. Seed ${seed}` : ""}.`,
     columns: ["method", "α", "mismatch", "residual", "test error"],
     rows: found
       .filter((point) => point.seed === seed)
       .map(({ method, alpha, mismatch, error }) => {
-        const residual = valueOf(
-          results,
-          (row) => row.removed === null && row.method === method && row.alpha === alpha,
-          "residual",
-        );
+        const residual = results.merges.find(
+          (one) =>
+            one.seed === seed &&
+            one.removed === null &&
+            one.method === method &&
+            one.alpha === alpha,
+        )?.residual;
         return [
           nameOf(method),
-          alpha === null ? "–" : String(alpha),
+          alphaText(alpha),
           mismatch.toPrecision(3),
-          residual === undefined ? "–" : residual.mean.toPrecision(3),
+          typeof residual === "number" ? residual.toPrecision(3) : "–",
           percent(error),
         ];
       }),
@@ -151,7 +152,7 @@ export function removalTables(results: StudyResults): readonly StudyTable[] {
       ...found.flatMap(({ method, points: all }) =>
         all.map(({ alpha, removed, kept }) => [
           nameOf(method),
-          String(alpha),
+          alphaText(alpha),
           percent(removed),
           percent(kept),
           `${(100 * (base.kept - kept)).toFixed(1)} points`,

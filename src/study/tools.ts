@@ -40,12 +40,18 @@ export async function standardTools(options: {
   const { estimateFisher } = await import("../estimate/fisher.js");
   const { merge } = await import("../run/merge.js");
   const { Evaluator } = await import("./evaluator.js");
+  const { MismatchMeter } = await import("./mismatch.js");
   const evaluator = new Evaluator(options);
+  const meter = new MismatchMeter(options);
   return {
     finetune,
     estimateFisher,
     merge,
     evaluate: (request, control) => evaluator.evaluate(request, control),
-    release: () => evaluator.release(),
+    measureMismatch: (request, control) => meter.measure(request, control),
+    release: async () => {
+      await evaluator.release();
+      await meter.close();
+    },
   };
 }

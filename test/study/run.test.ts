@@ -1,0 +1,313 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { writeSafetensors } from "../../src/checkpoint/write.js";
+import { encode } from "../../src/dtypes/codec.js";
+import { NumericError } from "../../src/errors.js";
+import { loadRecipe } from "../../src/run/merge.js";
+import { readResults } from "../../src/study/results.js";
+import { runStudy, type StudyOptions, type StudyOutcome } from "../../src/study/run.js";
+import type { StudyTools } from "../../src/study/tools.js";
+
+const root = mkdtempSync(join(tmpdir(), "gradmerge-study-"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+/** A folder with one weight and no network: the tools of these tests look at no more. */
+function writeModel(folder: string, weight: number): void {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "config.json"), "{}");
+  const data = encode("F32", [weight]);
+  writeSafetensors(join(folder, "model.safetensors"), [
+    { name: "w", dtype: "F32", shape: [1], data },
+  ]);
+}
+
+function writeData(path: string, examples: number, text = "text"): void {
+  const lines = Array.from({ length: examples }, (_, n) =>
+    JSON.stringify({ text: `${text} ${n}`, label: n % 2 }),
+  );
+  writeFileSync(path, `${lines.join("\n")}\n`);
+}
+
+/** Tools that write down what they were asked, in place of work. */
+function fakeTools(
+  log: string[],
+  fail: (call: string) => Error | undefined = () => undefined,
+): StudyTools {
+  const note = (call: string): void => {
+    const error = fail(call);
+    if (error !== undefined) throw error;
+    log.push(call);
+  };
+  const name = (path: string): string =>
+    path
+      .split("/")
+      .at(-1)
+      ?.replace(/-[0-9a-f]{32}.*/, "") ?? "";
+  return {
+    finetune: async ({ data, out, seed, learningRate }) => {
+      note(`train ${name(out)} on ${name(data)} seed ${seed} lr ${learningRate}`);
+      writeModel(out, log.length);
+    },
+    estimateFisher: async ({ model, out, trainSize }) => {
+      note(`fisher ${name(out)} of ${name(model)} N ${trainSize}`);
+      writeSafetensors(out, [{ name: "w", dtype: "F32", shape: [1], data: encode("F32", [1]) }]);
+    },
+    merge: async (recipe, out) => {
+      note(`merge ${name(recipe)}`);
+      writeModel(out, 0);
+    },
+    evaluate: async ({ model, data }) => {
+      note(`evaluate on ${name(data)}${model.includes("scratch") ? "" : ` ${name(model)}`}`);
+      return { examples: 4, accuracy: 0.5, nll: 0.7 };
+    },
+    release: async () => {},
+  };
+}
+
+const STUDY = `base: { model: base, name: general, data: base.jsonl, test: general.jsonl }
+tasks:
+  a: { model: a, train: a.jsonl, test: a-test.jsonl, train_size: 8 }
+  b: { train: b.jsonl, test: b-test.jsonl }
+train: { epochs: 1, lr: 0.1 }
+fisher: { labels: exact }
+methods: [linear, task_arithmetic, gradient_matching]
+alphas: [0.5, 1]
+`;
+/** Tests of a model. */
+const TESTS = 3;
+/** Base, two experts, the joint target; the mean, and two methods at two α. */
+const MODELS = 4 + 1 + 2 * 2;
+
+let folder: string;
+let log: string[];
+beforeEach(() => {
+  folder = mkdtempSync(join(root, "study-"));
+  log = [];
+  writeModel(join(folder, "base"), 1);
+  writeModel(join(folder, "a"), 2);
+  writeData(join(folder, "base.jsonl"), 6);
+  for (const name of ["a", "b"]) writeData(join(folder, `${name}.jsonl`), 8, name);
+  for (const name of ["general", "a-test", "b-test"]) {
+    writeData(join(folder, `${name}.jsonl`), 4, name);
+  }
+});
+
+async function run(text = STUDY, options: StudyOptions = {}): Promise<StudyOutcome> {
+  log = [];
+  writeFileSync(join(folder, "study.yaml"), text);
+  const tools = options.tools ?? fakeTools(log);
+  return runStudy(join(folder, "study.yaml"), join(folder, "out"), { ...options, tools });
+}
+
+describe("runStudy", () => {
+  it("trains what is not given, estimates what is missing, merges and tests everything", async () => {
+    const { done, reused, study } = await run();
+    expect(done).toEqual({
+      "joint-data": 1,
+      train: 2,
+      fisher: 3,
+      merge: 5,
+      evaluate: MODELS * TESTS,
+    });
+    expect(reused).toEqual({});
+    expect(log.filter((call) => /^(train|fisher)/.test(call))).toEqual([
+      "fisher base of base N 6",
+      "fisher a of a N 8",
+      "train b on b.jsonl seed 1 lr 0.1",
+      "fisher b of b N 8",
+      "train joint on joint seed 1 lr 0.1",
+    ]);
+    expect(study.rows).toHaveLength(MODELS * TESTS);
+    expect(study.rows[0]).toEqual({
+      seed: 1,
+      method: "base",
+      alpha: null,
+      removed: null,
+      expert: null,
+      task: "general",
+      examples: 4,
+      accuracy: 0.5,
+      nll: 0.7,
+      mismatch: null,
+      residual: null,
+    });
+    const file = join(folder, "out", "results.json");
+    expect(readResults(readFileSync(file, "utf8"), file)).toEqual(study);
+  });
+
+  it("writes recipes that can be read from where they lie", async () => {
+    const { study } = await run();
+    for (const { recipe, method, alpha } of study.merges) {
+      const read = loadRecipe(join(folder, "out", recipe));
+      expect(read.method.value).toBe(method);
+      const weight = { kind: "scalar", value: alpha ?? 1 };
+      expect(read.models.map(({ parameters }) => parameters["weight"])).toMatchObject([
+        weight,
+        weight,
+      ]);
+    }
+    const matching = loadRecipe(join(folder, "out/recipes/gradient_matching-alpha-0.5.yaml"));
+    // H = N·F, with the sizes of the training sets.
+    expect([matching.base, ...matching.models].map((one) => one?.fisher)).toMatchObject([
+      { scale: 6 },
+      { scale: 8 },
+      { scale: 8 },
+    ]);
+  });
+
+  it("deletes merges once they are tested, or keeps them", async () => {
+    await run();
+    expect(readdirSync(join(folder, "out/stages/merge"))).toEqual([]);
+    const { done } = await run(STUDY, { keep: true });
+    expect(done).toEqual({ merge: 5 });
+    expect(readdirSync(join(folder, "out/stages/merge"))).toHaveLength(5);
+    expect((await run(STUDY, { keep: true })).done).toEqual({});
+  });
+
+  it("does nothing again", async () => {
+    const first = await run();
+    const second = await run();
+    expect(log).toEqual([]);
+    expect(second.reused).toEqual({
+      "joint-data": 1,
+      train: 2,
+      fisher: 3,
+      evaluate: MODELS * TESTS,
+    });
+    expect(second.study).toEqual(first.study);
+  });
+
+  it("tests once on test sets that are the same data", async () => {
+    writeData(join(folder, "b-test.jsonl"), 4, "a-test");
+    const { done, study } = await run();
+    expect(done.evaluate).toBe(MODELS * 2);
+    expect(study.rows).toHaveLength(MODELS * TESTS);
+  });
+
+  it("goes on where it was interrupted, whatever the stage", async () => {
+    await run();
+    const calls = log.length;
+    for (let stop = 0; stop < calls; stop += 7) {
+      rmSync(join(folder, "out"), { recursive: true });
+      const done: string[] = [];
+      const stopped = fakeTools(done, () =>
+        done.length === stop ? new Error("power") : undefined,
+      );
+      await expect(run(STUDY, { tools: stopped })).rejects.toThrow("power");
+      const rest: string[] = [];
+      await run(STUDY, { tools: fakeTools(rest) });
+      // A merge that was under way when the power went is made again; no test is.
+      const again = (list: readonly string[]) => list.filter((call) => !call.startsWith("merge"));
+      expect([...again(done), ...again(rest)]).toHaveLength(calls - 5);
+    }
+  });
+
+  const changes: readonly [string, (text: string) => string, Record<string, number>][] = [
+    [
+      "another α: its merges alone",
+      (text) => text.replace("[0.5, 1]", "[0.5, 1, 2]"),
+      { merge: 2, evaluate: 2 * TESTS },
+    ],
+    ["fewer α: nothing", (text) => text.replace("[0.5, 1]", "[1]"), {}],
+    [
+      "another method: its merges",
+      (text) => text.replace("linear", "linear, ties"),
+      { merge: 2, evaluate: 2 * TESTS },
+    ],
+    [
+      "how tests are read: every test",
+      (text) => `${text}evaluate: { examples: 2 }\n`,
+      { merge: 5, evaluate: MODELS * TESTS },
+    ],
+    [
+      "how experts are trained: the trained, their Fishers, and every merge of them",
+      (text) => text.replace("lr: 0.1", "lr: 0.2"),
+      // Neither the base nor the expert that was given.
+      { train: 2, fisher: 1, merge: 5, evaluate: (MODELS - 2) * TESTS },
+    ],
+    [
+      "how Fishers are estimated: all of them, and the merges by curvature",
+      (text) => text.replace("labels: exact", "labels: observed"),
+      { fisher: 3, merge: 2, evaluate: 2 * TESTS },
+    ],
+    [
+      "the scale of a Fisher: the merges by curvature",
+      // The joint target is trained on the first so many examples.
+      (text) => `${text.replace("train_size: 8", "train_size: 7")}joint: false\n`,
+      { merge: 2, evaluate: 2 * TESTS },
+    ],
+    [
+      "a seed that matters to training alone",
+      (text) => `${text}seeds: [1, 2]\n`,
+      { train: 2, fisher: 1, merge: 5, evaluate: (MODELS - 2) * TESTS },
+    ],
+    [
+      "the order of keys, and a comment: nothing",
+      (text) => `# a study\n${text.replace("epochs: 1, lr: 0.1", "lr: 0.1, epochs: 1")}`,
+      {},
+    ],
+  ];
+  it.each(changes)("does what depends on a change: %s", async (_, change, expected) => {
+    await run();
+    expect((await run(change(STUDY))).done).toEqual(expected);
+  });
+
+  it("does what depends on a file: its bytes count, not its name", async () => {
+    await run();
+    writeData(join(folder, "a-test.jsonl"), 4, "other");
+    expect((await run()).done).toEqual({ merge: 5, evaluate: MODELS });
+    rmSync(join(folder, "a"), { recursive: true });
+    writeModel(join(folder, "a"), 3);
+    // Its Fisher, and every model with it; neither base, nor the other expert, nor the joint target.
+    expect((await run()).done).toEqual({ fisher: 1, merge: 5, evaluate: (MODELS - 3) * TESTS });
+    writeData(join(folder, "base.jsonl"), 6, "other");
+    expect((await run()).done).toEqual({ fisher: 1, merge: 2, evaluate: 2 * TESTS });
+  });
+
+  it("records a merge that its numbers forbid, and goes on", async () => {
+    const call: string[] = [];
+    const tools = fakeTools(call, (one) =>
+      one === "merge gradient_matching-minus-a-alpha-1.yaml"
+        ? new NumericError({ what: "the guard caps too much" })
+        : undefined,
+    );
+    const { study, failures } = await run(`${STUDY}remove: { tasks: [a], alphas: [0.1, 1] }\n`, {
+      tools,
+    });
+    expect(failures).toBe(1);
+    const missing = study.merges.filter(({ failure }) => failure !== null);
+    expect(missing).toMatchObject([
+      { method: "gradient_matching", removed: "a", alpha: -1, failure: "the guard caps too much" },
+    ]);
+    const removed = study.rows.filter((row) => row.removed === "a");
+    expect(removed).toHaveLength(5 * TESTS);
+    // Elastic weight removal has its Fisher at the task vector, which is a model of its own.
+    expect(call).toContain("merge task-vector.yaml");
+    expect(call).toContain("fisher a-task-vector of task-vector N 8");
+  });
+
+  it("refuses a folder of something else, and one where a study is at work", async () => {
+    mkdirSync(join(folder, "out"));
+    writeFileSync(join(folder, "out", "thesis.tex"), "");
+    await expect(run()).rejects.toThrow("no earlier study wrote it");
+    rmSync(join(folder, "out"), { recursive: true });
+    await run();
+    writeFileSync(join(folder, "out/stages/lock"), String(process.pid));
+    await expect(run()).rejects.toThrow("another process is at work");
+    // One that a process left behind when it died.
+    writeFileSync(join(folder, "out/stages/lock"), "999999999");
+    await run();
+  });
+
+  it("says what is missing with the line of the study, before anything is done", async () => {
+    const missing = run(STUDY.replace("b-test.jsonl", "c-test.jsonl"));
+    await expect(missing).rejects.toThrow(/There is no c-test.jsonl[^]*study.yaml:4:/);
+    const fewer = run(STUDY.replace("test: b-test.jsonl", "test: b-test.jsonl, train_size: 9"));
+    await expect(fewer).rejects.toThrow(/fewer examples to train b on[^]*8 in b.jsonl/);
+    const blind = run(STUDY.replace(" data: base.jsonl,", ""));
+    await expect(blind).rejects.toThrow(/The Fisher of base is needed[^]*data: a data file/);
+    expect(log).toEqual([]);
+  });
+});
