@@ -27,7 +27,15 @@ export class Session {
   readonly #graph: CompiledGraph;
   readonly #inputs: ReadonlyMap<string, Shape>;
 
-  private constructor(session: InferenceSession, tensor: TensorConstructor, graph: CompiledGraph) {
+  readonly #device: string;
+
+  private constructor(
+    session: InferenceSession,
+    tensor: TensorConstructor,
+    graph: CompiledGraph,
+    device: string,
+  ) {
+    this.#device = device;
     this.#session = session;
     this.#tensor = tensor;
     this.#graph = graph;
@@ -58,9 +66,9 @@ export class Session {
         logSeverityLevel: 3,
         ...(externalData.length === 0 ? {} : { externalData }),
       });
-      return new Session(session, ort.Tensor, graph);
+      return new Session(session, ort.Tensor, graph, usable);
     } catch (error) {
-      throw refused("the runtime refuses a graph", device, error);
+      throw refused("the runtime refuses a graph", usable, error);
     }
   }
 
@@ -71,7 +79,7 @@ export class Session {
 
   /**
    * Runs the graph. Inputs are read in place; superfluous ones are passed over. Outputs are new arrays, or
-   * `into[name]` where that is given.
+   * `into[name]`, filled, where that is given.
    * @throws RuntimeError where an input is missing or has another size, or the runtime fails.
    */
   async run(
@@ -91,11 +99,18 @@ export class Session {
     try {
       results = await this.#session.run(inputs, fetches);
     } catch (error) {
-      throw refused("the runtime failed to run a graph", "this device", error);
+      throw refused("the runtime failed to run a graph", this.#device, error);
     }
     const outputs: Record<string, FeedData> = {};
     for (const { name } of this.#graph.outputs) {
       const data = (results[name] as OrtTensor | undefined)?.data;
+      const target = into[name];
+      if (target !== undefined && data instanceof Float32Array) {
+        // The native runtime has written there already; what it returns is a copy.
+        if (this.#device === "wasm") target.set(data);
+        outputs[name] = target;
+        continue;
+      }
       if (
         data instanceof Float32Array ||
         data instanceof BigInt64Array ||
@@ -135,11 +150,14 @@ function expectSize<Data extends FeedData>(
   });
 }
 
-function refused(what: string, where: string, error: unknown): RuntimeError {
+function refused(what: string, device: string, error: unknown): RuntimeError {
   return new RuntimeError({
     what,
-    where,
+    where: `device ${device}`,
     got: error instanceof Error ? error.message : String(error),
-    hint: "with too little memory, use a smaller --memory; otherwise please report this",
+    hint:
+      device === "webgpu"
+        ? "where no graphics adapter is found, leave --device out"
+        : "with too little memory, use a smaller --memory; otherwise please report this",
   });
 }
