@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Network, ParameterSpec } from "../architectures/architecture.js";
+import type { ParameterSpec } from "../architectures/architecture.js";
 import { ConfigReader, type ConfigValue } from "../architectures/config.js";
 import { networkOf } from "../architectures/index.js";
 import type { TensorEntry } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
-import { STREAMS, uniform } from "../data/random.js";
 import { ModelError, UsageError } from "../errors.js";
 import { resolveModelFolder } from "../hub/resolve-model.js";
 import { type Model, openModel, readConfig } from "../model/open.js";
+import { initialParameter } from "../model/initialize.js";
 import { readWeights } from "../model/weights.js";
 
 /** A model that training starts from. */
@@ -77,35 +77,13 @@ export async function openStart(
   }
 }
 
-/** The first values of a parameter that a checkpoint does not have: biases 0, scales of norms 1, matrices normal. */
-export function initialWeights(
-  network: Network,
-  { name, shape }: ParameterSpec,
-  deviation: number,
-  seed: number,
-): Float32Array {
-  const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
-  if (name.endsWith("bias")) return values;
-  if (shape.length < 2) return values.fill(1);
-  // Numbers of their own for each parameter, whichever others are new.
-  const place = network.parameters.findIndex((one) => one.name === name);
-  for (let i = 0; i < values.length; i++) {
-    const [first, second] = [0, 1].map((draw) =>
-      uniform(seed, STREAMS.weights, i, 2 * place + draw),
-    );
-    // Box and Muller
-    const radius = Math.sqrt(-2 * Math.log(1 - (first ?? 0)));
-    values[i] = deviation * radius * Math.cos(2 * Math.PI * (second ?? 0));
-  }
-  return values;
-}
-
 /** Every parameter of the network, as training begins. */
 export function startWeights(start: Start, spec: ParameterSpec, seed: number): Float32Array {
   const { model, fresh } = start;
   const entry = model.tensors.get(spec.name);
   if (entry !== undefined && !fresh.includes(spec)) return readWeights(entry);
-  return initialWeights(model.network, spec, model.config.number("initializer_range", 0.02), seed);
+  const spread = model.config.number("initializer_range", 0.02);
+  return initialParameter(model.network, spec, { seed, spread });
 }
 
 function configValues(folder: string): Readonly<Record<string, ConfigValue>> {
