@@ -19,13 +19,13 @@ export interface PredictBatch {
 }
 
 /** Places of a batch, examples × length: more of them only push each other out of the processor's cache. */
-const BATCH_PLACES = 1024;
+const BATCH_PLACES = 512;
 const MOST_EXAMPLES = 32;
 /** Values of an image that cost about as much as a token: a patch of a vision transformer, 16 × 16 pixels in three colours. */
 const PATCH_VALUES = 768;
 /** Logits of a batch, places × vocabulary: 256 MB, and as much again for their logarithms. */
 const MOST_LOGITS = 2 ** 26;
-/** From so many places of one shape on, packed weights (5–10% faster) make up for the packing. */
+/** From so many places of one shape on, packed weights (up to 10% faster) make up for the packing. */
 const PACKED_PLACES = 16_384;
 
 /** Puts examples of similar length together; the batches of one shape follow each other. */

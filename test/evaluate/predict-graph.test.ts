@@ -85,7 +85,7 @@ describe("planPredictions", () => {
       const [batch] = planPredictions({ ...network, vocabulary }, many(100, 64), "cpu");
       return (batch?.shape.size ?? NaN) * (batch?.shape.length ?? NaN);
     };
-    expect(places(50_000)).toBe(1024);
+    expect(places(50_000)).toBe(512);
     expect(places(152_000)).toBe(6 * 64);
     expect(places(10_000_000)).toBe(64);
   });

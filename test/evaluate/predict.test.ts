@@ -130,6 +130,15 @@ describe.skipIf(!inject("built"))("predictions of a file", () => {
     );
   });
 
+  it("are the same within 1e-5 in WebAssembly", async () => {
+    const some = mixed.slice(0, 8);
+    const native = await predictAll(bert, some);
+    const wasm = await predictAll(bert, some, { device: "wasm" });
+    wasm.forEach((one, n) => {
+      expect(difference(logitsOf(one), logitsOf(native[n]))).toBeLessThan(1e-5);
+    });
+  });
+
   it("stop with the signal's reason", async () => {
     const reason = new Error("enough");
     const signal = AbortSignal.abort(reason);

@@ -1,0 +1,23 @@
+/** One evaluation in a process of its own: prints its steady speed and peak memory as one JSON line. */
+import { evaluateModel } from "../../dist/evaluate/evaluate.js";
+
+const [model, data, examples, threads] = process.argv.slice(2);
+const times = [];
+await evaluateModel({
+  model,
+  data,
+  examples: Number(examples),
+  threads: Number(threads),
+  onProgress: ({ done }) => {
+    if (done > (times.at(-1)?.done ?? 0)) times.push({ done, at: performance.now() });
+  },
+});
+// From the first batch of every thread on: before it sessions are made and weights read.
+const start = times[Number(threads) - 1];
+const last = times.at(-1);
+console.log(
+  JSON.stringify({
+    examples_per_second: (1000 * (last.done - start.done)) / (last.at - start.at),
+    peak_rss_mb: (process.resourceUsage().maxRSS * 1024) / 1e6,
+  }),
+);
