@@ -68,7 +68,10 @@ function filesOf(path: string): readonly string[] {
       .map((name) => join(path, name))
       .filter((file) => statSync(file).isFile());
   }
-  const name = basename(path);
-  const labels = join(dirname(path), name.replace("images", "labels").replace("idx3", "idx1"));
-  return labels !== path && existsSync(labels) ? [path, labels] : [path];
+  const name = basename(path).replace("images", "labels").replace("idx3", "idx1");
+  const plain = name.replace(/\.gz$/i, "");
+  const labels = [plain, `${plain}.gz`]
+    .map((one) => join(dirname(path), one))
+    .filter((file) => file !== path && name !== basename(path) && existsSync(file));
+  return [path, ...labels];
 }

@@ -8,7 +8,7 @@ import {
   type PlannedMerge,
   planMerges,
 } from "./merges.js";
-import type { JointSource } from "./joint-data.js";
+import { jointEnding, type JointSource } from "./joint-data.js";
 import type { Study } from "./parse.js";
 import type { ResultRow } from "./results.js";
 import type { DataSource, ResolvedStudy, ResolvedTask } from "./resolve.js";
@@ -245,7 +245,7 @@ class Planner {
         "joint-data",
         sources.map(({ key, limit }) => ({ key, limit })),
       ),
-      ending: ".jsonl",
+      ending: jointEnding(sources),
       class: "joint-data",
       cost: 1,
       make: { what: "joint-data", sources },

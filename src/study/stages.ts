@@ -151,5 +151,5 @@ export class Stages {
 
 /** The key in the name of a complete result; those under way end differently. */
 function keyIn(name: string): string | undefined {
-  return /-([0-9a-f]{32})(\.json|\.jsonl|\.safetensors)?$/.exec(name)?.[1];
+  return /-([0-9a-f]{32})(\.json|\.jsonl|-images-idx3-ubyte|\.safetensors)?$/.exec(name)?.[1];
 }

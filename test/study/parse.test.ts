@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { RecipeError } from "../../src/errors.js";
 import { parseStudy, removalOf } from "../../src/study/parse.js";
@@ -170,5 +171,27 @@ describe("studyJsonSchema", () => {
             return "description" in one ? inner : [...inner, `${path}.${key}`];
           });
     expect(undescribed(schema, "")).toEqual([]);
+  });
+});
+
+describe("docs/study.md", () => {
+  const text = readFileSync(new URL("../../docs/study.md", import.meta.url), "utf8");
+
+  it("has an example that is a study", () => {
+    const [, example = ""] = /```yaml\n([^]*?)```/.exec(text) ?? [];
+    expect(parseStudy(example).settings.alphas).toEqual([0.25, 0.5, 1, 1.5]);
+  });
+
+  it("names every key", () => {
+    const keys = (value: unknown): string[] =>
+      typeof value !== "object" || value === null
+        ? []
+        : Object.entries(value).flatMap(([key, one]): string[] => [
+            ...(key === "properties" ? Object.keys(one) : []),
+            ...keys(one),
+          ]);
+    const all = new Set(keys(studyJsonSchema()));
+    expect(all.size).toBeGreaterThan(30);
+    expect([...all].filter((key) => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([]);
   });
 });
