@@ -56,7 +56,6 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
   let gradients: TaskGradients | undefined;
   try {
     const files = dataOf(problem.tasks, options.data ?? {});
-    const schemes = await mergeAll(recipe, problem, scratch, options.workers);
     const withData = problem.tasks.flatMap(({ name, path, trainSize }, t) => {
       const data = files[t];
       return data === undefined ? [] : [{ t, name, model: path, data, trainSize }];
@@ -73,6 +72,8 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
         options,
       );
     }
+    // Files and labels that do not fit are found before anything is merged.
+    const schemes = await mergeAll(recipe, problem, scratch, options.workers);
     return await measure(
       problem,
       schemes,

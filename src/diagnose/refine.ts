@@ -87,8 +87,8 @@ export async function refine(options: RefineOptions): Promise<Refinement> {
     const tasks = tasksOf(problem, options);
     const dtype = await outputType(recipe);
     const merged = join(scratch, "merged");
-    await merge(inFloat32(recipe), merged, { workers: options.workers });
     gradients = await TaskGradients.open(problem.base.path, tasks, options);
+    await merge(inFloat32(recipe), merged, { workers: options.workers });
 
     const space = new Space(problem, gradients.tensors);
     const curvatureAt =
