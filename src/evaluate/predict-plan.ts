@@ -18,6 +18,10 @@ export interface PredictBatch {
   readonly examples: readonly EncodedExample[];
 }
 
+/** Examples that are held at a time: enough that batches of every length are full. */
+const WINDOW_EXAMPLES = 32_768;
+/** Values of tokens, images and logits that are held at a time: 256 MB. */
+const WINDOW_VALUES = 2 ** 26;
 /** Places of a batch, examples × length: more of them only push each other out of the processor's cache. */
 const BATCH_PLACES = 512;
 const MOST_EXAMPLES = 32;
@@ -27,6 +31,31 @@ const PATCH_VALUES = 768;
 const MOST_LOGITS = 2 ** 26;
 /** From so many places of one shape on, packed weights (up to 10% faster) make up for the packing. */
 const PACKED_PLACES = 16_384;
+
+/** The parts of a file that are held at a time, with their predictions, and whether the file ends with one. */
+export async function* windowsOf(
+  network: Network,
+  source: AsyncIterable<EncodedExample> | Iterable<EncodedExample>,
+): AsyncGenerator<{ readonly examples: readonly EncodedExample[]; readonly last: boolean }> {
+  const logits = network.task === "causal-lm" ? (network.vocabulary ?? 0) : (network.classes ?? 0);
+  let examples: EncodedExample[] = [];
+  let values = 0;
+  for await (const example of source) {
+    const size = example.inputIds.length + (example.pixels?.length ?? 0) + logits;
+    // Only with the next example is it known that a full window was not the last.
+    if (
+      examples.length >= WINDOW_EXAMPLES ||
+      (examples.length > 0 && values + size > WINDOW_VALUES)
+    ) {
+      yield { examples, last: false };
+      examples = [];
+      values = 0;
+    }
+    examples.push(example);
+    values += size;
+  }
+  if (examples.length > 0) yield { examples, last: true };
+}
 
 /** Puts examples of similar length together; the batches of one shape follow each other. */
 export function planPredictions(

@@ -7,7 +7,13 @@ import type { Model } from "../model/open.js";
 import type { Device } from "../runtime/session.js";
 import { WorkerThread } from "../runtime/worker-thread.js";
 import type { PredictReply, PredictRequest, PredictSetup } from "./predict-messages.js";
-import { arrangeThreads, planPredictions, type PredictBatch, requestOf } from "./predict-plan.js";
+import {
+  arrangeThreads,
+  planPredictions,
+  type PredictBatch,
+  requestOf,
+  windowsOf,
+} from "./predict-plan.js";
 
 /** How predictions are computed. */
 export interface RunOptions {
@@ -40,11 +46,6 @@ export type NetworkPrediction =
       readonly logits?: Float32Array | undefined;
     };
 
-/** Examples that are held at a time: enough that batches of every length are full. */
-const WINDOW_EXAMPLES = 32_768;
-/** Values of images and tokens that are held at a time. */
-const WINDOW_VALUES = 2 ** 26;
-
 /**
  * Predictions for every example of a data file, in its order. Examples are batched by length, window by window, so that memory stays
  * bounded however long the file is; whatever the batch, and whatever the number of threads, an example has the same prediction.
@@ -73,7 +74,7 @@ export async function* predictExamples(
   let workers: Worker[] = [];
   let done = 0;
   try {
-    for await (const { examples, last } of windowsOf(source)) {
+    for await (const { examples, last } of windowsOf(network, source)) {
       if (last) meter.expect(done + examples.length);
       const batches = planPredictions(network, examples, device);
       if (workers.length === 0) workers = startWorkers(model, batches.length, device, options);
@@ -110,25 +111,6 @@ function startWorkers(
   return Array.from({ length: networks }, () =>
     startPredictWorker({ folder: model.folder, threads, device }),
   );
-}
-
-/** Parts of the file that are held at a time, and whether the file ends with one. */
-async function* windowsOf(
-  source: AsyncIterable<EncodedExample> | Iterable<EncodedExample>,
-): AsyncGenerator<{ readonly examples: readonly EncodedExample[]; readonly last: boolean }> {
-  let examples: EncodedExample[] = [];
-  let values = 0;
-  for await (const example of source) {
-    // Only with the next example is it known that a full window was not the last.
-    if (examples.length >= WINDOW_EXAMPLES || values >= WINDOW_VALUES) {
-      yield { examples, last: false };
-      examples = [];
-      values = 0;
-    }
-    examples.push(example);
-    values += example.inputIds.length + (example.pixels?.length ?? 0);
-  }
-  if (examples.length > 0) yield { examples, last: true };
 }
 
 /** Predictions by the place of the example in the file. Each thread always has a batch waiting. */

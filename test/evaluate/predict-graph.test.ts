@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { EncodedExample } from "../../src/data/example.js";
 import { RuntimeError } from "../../src/errors.js";
 import { buildPredictGraph } from "../../src/evaluate/predict-graph.js";
-import { planPredictions, requestOf } from "../../src/evaluate/predict-plan.js";
+import { planPredictions, requestOf, windowsOf } from "../../src/evaluate/predict-plan.js";
 import { openModel } from "../../src/model/open.js";
 import { readWeights } from "../../src/model/weights.js";
 import { Session } from "../../src/runtime/session.js";
@@ -95,5 +95,44 @@ describe("planPredictions", () => {
     const mixed = many(128, 8).map((one, i) => ({ ...one, labels: new Int32Array(1 + (i % 16)) }));
     const lengths = planPredictions(network, mixed, "cpu").map(({ shape }) => shape.decoderLength);
     expect(lengths).toEqual([8, 8, 16, 16]);
+  });
+});
+
+describe("windowsOf", () => {
+  const windows = async (
+    vocabulary: number,
+    count: number,
+  ): Promise<readonly (readonly [number, boolean])[]> => {
+    const { network } = await opened("gpt2-causal");
+    const source = Array.from({ length: count }, (_, index) => ({
+      index,
+      where: "",
+      inputIds: new Int32Array(0),
+    }));
+    const found: [number, boolean][] = [];
+    for await (const { examples: some, last } of windowsOf({ ...network, vocabulary }, source)) {
+      found.push([some.length, last]);
+    }
+    return found;
+  };
+
+  it("holds 32,768 examples at a time", async () => {
+    expect(await windows(64, 32_768)).toEqual([[32_768, true]]);
+    expect(await windows(64, 32_770)).toEqual([
+      [32_768, false],
+      [2, true],
+    ]);
+  });
+
+  it("holds fewer where their logits are many: 2²⁶ values, or a single example", async () => {
+    expect(await windows(2 ** 20, 130)).toEqual([
+      [64, false],
+      [64, false],
+      [2, true],
+    ]);
+    expect(await windows(2 ** 27, 2)).toEqual([
+      [1, false],
+      [1, true],
+    ]);
   });
 });
