@@ -47,7 +47,7 @@ export interface Descent {
 }
 
 /** The part of the slope that a step must gain at least (Armijo), and the most tries for one. */
-const SUFFICIENT = 1e-4;
+const SUFFICIENT = 0.25;
 const MOST_TRIES = 12;
 /** After a step that was accepted at once, the next one may be this much longer. */
 const GROWTH = 4;
