@@ -218,8 +218,12 @@ class Runner {
     return waiting;
   }
 
-  /** Does one stage, and tells of it. */
-  async #do<T>(stage: Stage & Timed, work: (advance: (share: number) => void) => Promise<T>) {
+  /** Does one stage, and tells of it; of stages that go on side by side each takes a part of the time. */
+  async #do<T>(
+    stage: Stage & Timed,
+    work: (advance: (share: number) => void) => Promise<T>,
+    sideBySide = 1,
+  ): Promise<T> {
     const { onEvent, signal } = this.#options;
     signal?.throwIfAborted();
     const number = ++this.#number;
@@ -234,7 +238,7 @@ class Runner {
     });
     onEvent?.({ event: "stage", ...tell(0) });
     const result = await work((share) => onEvent?.({ event: "progress", share, ...tell(share) }));
-    this.#clock.finish(stage, (performance.now() - start) / 1000);
+    this.#clock.finish(stage, (performance.now() - start) / 1000 / sideBySide);
     this.#done[kind] = (this.#done[kind] ?? 0) + 1;
     return result;
   }
@@ -349,10 +353,7 @@ class Runner {
     let path = "";
     try {
       path = model.kind === "there" ? model.path : await this.#merge(model, keep);
-      for (const stage of missing) {
-        // Two test sets may be the same data.
-        if (this.scoreOf(stage) === undefined) await this.#evaluate(stage, path);
-      }
+      await this.#evaluateAll(missing, path);
       if (mismatch !== undefined) await this.#measure(mismatch, path);
     } catch (error) {
       // Numbers that forbid a merge are a result; anything else is not.
@@ -379,25 +380,39 @@ class Runner {
     return out;
   }
 
+  /** As many at a time as there are threads for it. All have ended when this does, well or not. */
+  async #evaluateAll(stages: Subject["tests"], model: string): Promise<void> {
+    // Two test sets may be the same data.
+    const waiting = [...new Map(stages.map((stage) => [stage.key, stage])).values()];
+    const work = async (): Promise<void> => {
+      for (let stage = waiting.shift(); stage !== undefined; stage = waiting.shift()) {
+        await this.#evaluate(stage, model);
+      }
+    };
+    const workers = Array.from({ length: this.#tools.evaluations }, work);
+    for (const end of await Promise.allSettled(workers)) {
+      if (end.status === "rejected") throw end.reason;
+    }
+  }
+
   async #evaluate(stage: Subject["tests"][number], model: string): Promise<void> {
     const { data } = stage.test;
     const { examples: limit, max_length } = this.#settings.evaluate ?? {};
-    const score = await this.#do(stage, (advance) => {
-      let examples = 0;
-      return this.#tools.evaluate(
-        {
-          model,
-          data: data.path,
-          columns: data.columns,
-          examples: limit,
-          maxLength: max_length,
-        },
-        {
-          signal: this.#options.signal,
-          advance: (more) => advance(Math.min(1, (examples += more) / stage.cost)),
-        },
-      );
-    });
+    const score = await this.#do(
+      stage,
+      () =>
+        this.#tools.evaluate(
+          {
+            model,
+            data: data.path,
+            columns: data.columns,
+            examples: limit,
+            maxLength: max_length,
+          },
+          { signal: this.#options.signal },
+        ),
+      this.#tools.evaluations,
+    );
     this.#stages.write(stage, score);
   }
 

@@ -18,8 +18,10 @@ export interface StudyTools {
   ) => Promise<unknown>;
   readonly evaluate: (
     request: EvaluationRequest,
-    control: { advance?: (examples: number) => void; signal?: AbortSignal | undefined },
+    control: { readonly signal?: AbortSignal | undefined },
   ) => Promise<Score>;
+  /** How many evaluations may go on side by side. */
+  readonly evaluations: number;
   /** Absent: the mismatch is not measured. */
   readonly measureMismatch?:
     | ((
@@ -39,18 +41,19 @@ export async function standardTools(options: {
   const { finetune } = await import("../train/finetune.js");
   const { estimateFisher } = await import("../estimate/fisher.js");
   const { merge } = await import("../run/merge.js");
-  const { Evaluator } = await import("./evaluator.js");
+  const { EvaluatorPool } = await import("./evaluator-pool.js");
   const { MismatchMeter } = await import("./mismatch.js");
-  const evaluator = new Evaluator(options);
+  const evaluators = new EvaluatorPool(options);
   const meter = new MismatchMeter(options);
   return {
     finetune,
     estimateFisher,
     merge,
-    evaluate: (request, control) => evaluator.evaluate(request, control),
+    evaluate: (request, control) => evaluators.evaluate(request, control),
+    evaluations: evaluators.size,
     measureMismatch: (request, control) => meter.measure(request, control),
     release: async () => {
-      await evaluator.release();
+      await evaluators.close();
       await meter.close();
     },
   };
