@@ -1,13 +1,27 @@
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
 
 export function register(program: Command): void {
   program
     .command("schema")
-    .description("print the JSON Schema of recipes, for editors")
-    .addHelpText("after", "\nExample:\n  $ gradmerge schema > recipe.schema.json")
-    .action(async () => {
-      const { recipeJsonSchema } = await import("../recipe/schema.js");
-      const { methods } = await import("../methods/index.js");
-      process.stdout.write(`${JSON.stringify(recipeJsonSchema(methods), null, 2)}\n`);
+    .description("print the JSON Schema of recipes or of studies, for editors")
+    .addArgument(
+      new Argument("[what]", "what to describe").choices(["recipe", "study"]).default("recipe"),
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ gradmerge schema > recipe.schema.json
+  $ gradmerge schema study > study.schema.json`,
+    )
+    .action(async (what: "recipe" | "study") => {
+      process.stdout.write(`${JSON.stringify(await schemaOf(what), null, 2)}\n`);
     });
+}
+
+async function schemaOf(what: "recipe" | "study"): Promise<object> {
+  if (what === "study") return (await import("../study/schema.js")).studyJsonSchema();
+  const { recipeJsonSchema } = await import("../recipe/schema.js");
+  const { methods } = await import("../methods/index.js");
+  return recipeJsonSchema(methods);
 }

@@ -1,9 +1,9 @@
-import { z } from "zod";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { GradmergeError, OutputError } from "../errors.js";
-import { VERSION } from "../version.js";
+import { acceptMismatch, acceptScore } from "./accept.js";
 import { Clock, type Timed } from "./clock.js";
+import { collectResults } from "./collect.js";
 import type { Score } from "./evaluator.js";
 import type { StudyEvent, StudySummary } from "./events.js";
 import { writeJointData } from "./joint-data.js";
@@ -11,13 +11,7 @@ import type { MismatchFigures } from "./mismatch.js";
 import { loadStudy, type Study } from "./parse.js";
 import { type MakeStage, planStudy, type StudyPlan, type Subject } from "./plan.js";
 import { resolveStudy } from "./resolve.js";
-import {
-  type MergeRecord,
-  RESULTS_FORMAT,
-  RESULTS_VERSION,
-  type ResultRow,
-  type StudyResults,
-} from "./results.js";
+import type { StudyResults } from "./results.js";
 import type { StudySettings } from "./schema.js";
 import { type Stage, type StageKind, Stages } from "./stages.js";
 import { standardTools, type StudyTools } from "./tools.js";
@@ -67,7 +61,7 @@ export async function runStudy(
     writeRecipes(out, plan);
     const runner = new Runner(loaded.settings, plan, stages, tools, options, out);
     await runner.run();
-    const results = collect(loaded, plan, runner, out);
+    const results = collectResults(loaded, plan, runner, out);
     const file = join(out, "results.json");
     writeFileSync(`${file}.partial`, `${JSON.stringify(results, null, 1)}\n`);
     renameSync(`${file}.partial`, file);
@@ -430,67 +424,4 @@ class Runner {
   }
 }
 
-const scoreSchema = z.object({ examples: z.int(), accuracy: z.number(), nll: z.number() });
-const mismatchSchema = z.object({
-  mismatch: z.number(),
-  residual: z.number(),
-  layers: z.record(z.string(), z.number()),
-});
-
-const acceptScore = (value: unknown): Score | undefined => scoreSchema.safeParse(value).data;
-const acceptMismatch = (value: unknown): MismatchFigures | undefined =>
-  mismatchSchema.safeParse(value).data;
-
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-
-/** Everything that was found out, as flat rows. */
-function collect(study: Study, plan: StudyPlan, runner: Runner, out: string): StudyResults {
-  const { settings } = study;
-  const rows: ResultRow[] = [];
-  const merges: MergeRecord[] = [];
-  for (const { row, tests, model } of plan.subjects) {
-    const found =
-      model.kind === "merge" && model.mismatch !== undefined
-        ? runner.mismatchOf(model.mismatch)
-        : undefined;
-    const mismatch = found?.mismatch ?? null;
-    const residual = found?.residual ?? null;
-    for (const stage of tests) {
-      const score = runner.scoreOf(stage);
-      if (score !== undefined)
-        rows.push({ ...row, task: stage.test.name, ...score, mismatch, residual });
-    }
-    if (model.kind !== "merge") continue;
-    const { expert: _expert, ...which } = row;
-    merges.push({
-      id: model.merge.id,
-      ...which,
-      recipe: `recipes/${model.recipe}`,
-      mismatch,
-      residual,
-      layers: { ...found?.layers },
-      failure: runner.failureOf(model.stage) ?? null,
-    });
-  }
-  return {
-    format: RESULTS_FORMAT,
-    version: RESULTS_VERSION,
-    created_with: `gradmerge ${VERSION}`,
-    study: study.text,
-    seeds: [...(settings.seeds ?? [1])],
-    alphas: [...(settings.alphas ?? [])],
-    tasks: Object.keys(settings.tasks),
-    tests: plan.tests.map(({ name }) => name),
-    models: plan.models.map(({ name, seed, path, trained, fisher }) => ({
-      name,
-      seed,
-      path: relative(out, path),
-      trained,
-      scale: fisher?.scale ?? null,
-      fisher: fisher === undefined ? null : relative(out, fisher.path),
-      fisher_estimated: fisher?.estimated ?? false,
-    })),
-    merges,
-    rows,
-  };
-}

@@ -98,7 +98,8 @@ remove: { tasks: [a], alphas: [0.05], methods: [gradient_matching, elastic_weigh
   it("carries out a recipe of its own again, by hand", () => {
     const recipe = join(out, "recipes/gradient_matching-alpha-0.5.yaml");
     const merged = join(root, "by-hand");
-    expect(gradmerge("merge", recipe, merged).status).toBe(0);
+    const { status, stderr } = gradmerge("merge", recipe, merged);
+    expect(status, stderr).toBe(0);
     expect(readFileSync(join(merged, "README.md"), "utf8")).toContain("gradient_matching");
   });
 

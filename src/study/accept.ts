@@ -1,0 +1,16 @@
+import { z } from "zod";
+import type { Score } from "./evaluator.js";
+import type { MismatchFigures } from "./mismatch.js";
+
+/** What stages have written, as it is read again: undefined for anything else. */
+
+const scoreSchema = z.object({ examples: z.int(), accuracy: z.number(), nll: z.number() });
+const mismatchSchema = z.object({
+  mismatch: z.number(),
+  residual: z.number(),
+  layers: z.record(z.string(), z.number()),
+});
+
+export const acceptScore = (value: unknown): Score | undefined => scoreSchema.safeParse(value).data;
+export const acceptMismatch = (value: unknown): MismatchFigures | undefined =>
+  mismatchSchema.safeParse(value).data;
