@@ -147,7 +147,7 @@ function tellLayers({ all, layers, method }: Facts, tell: Tell): void {
   const list = heavy.slice(0, 3).map(({ name, share }) => `${name} (${percent(share)})`);
   tell(
     "layers",
-    `Most mismatch for their size: ${list.join(", ")}. Smaller weights there, by a filter in the recipe, cost least${method === "gradient_matching" ? "" : "; gradient matching does this by itself"}.`,
+    `Most mismatch for their size: ${list.join(", ")}. Smaller weights there, by a filter in the recipe, lower it most${method === "gradient_matching" ? "" : "; gradient matching does this by itself"}.`,
   );
 }
 
