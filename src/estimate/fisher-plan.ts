@@ -31,8 +31,9 @@ export interface FisherMode {
   readonly kind: "whole-model" | "layer-streamed";
   /** Bytes that may be used. */
   readonly memory: number;
-  /** Threads: each with a network of its own, or inside one operator. */
   readonly threads: number;
+  /** Networks side by side; where there are fewer than threads, one whose operators use them all. */
+  readonly networks: number;
 }
 
 interface PlanOptions {
@@ -195,7 +196,7 @@ function chooseMode(
   for (const count of new Set([threads, 1])) {
     for (const places of sizes) {
       if (need(count, places) > budget) continue;
-      return { places, mode: { kind: "whole-model", memory: budget, threads: count } };
+      return { places, mode: { kind: "whole-model", memory: budget, threads, networks: count } };
     }
   }
   const least = need(1, sizes.at(-1) ?? longest);
@@ -220,7 +221,7 @@ function chooseMode(
   const places = Math.floor((STAGE_SHARE * budget) / widest);
   return {
     places: Math.max(longest, Math.min(BATCH_PLACES, places)),
-    mode: { kind: "layer-streamed", memory: budget, threads },
+    mode: { kind: "layer-streamed", memory: budget, threads, networks: 1 },
   };
 }
 

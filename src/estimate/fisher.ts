@@ -127,7 +127,7 @@ export async function estimateFisher(options: FisherOptions): Promise<FisherResu
     try {
       const sums =
         mode.kind === "whole-model"
-          ? await (await import("./whole.js")).sumWhole(task, mode.threads, options)
+          ? await (await import("./whole.js")).sumWhole(task, mode, options)
           : await (await import("./streamed.js")).sumStreamed(task, mode, options);
       const written = writeFisher(
         options.out,

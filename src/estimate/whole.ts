@@ -3,7 +3,7 @@ import { batchFeeds } from "../model/feeds.js";
 import type { BatchShape } from "../model/graphs.js";
 import { WorkerThread } from "../runtime/worker-thread.js";
 import type { FisherReply, FisherRequest, FisherSetup } from "./fisher-messages.js";
-import type { FisherTask } from "./fisher-plan.js";
+import type { FisherMode, FisherTask } from "./fisher-plan.js";
 import { restore, save } from "./fisher-progress.js";
 import { objectiveFeeds } from "./objective-feeds.js";
 import { passesOf } from "./objective.js";
@@ -25,7 +25,7 @@ export interface WholeOptions extends MeterOptions {
  */
 export async function sumWhole(
   task: FisherTask,
-  threads: number,
+  { threads, networks }: FisherMode,
   options: WholeOptions,
 ): Promise<Sums> {
   const { model, batches } = task;
@@ -52,13 +52,13 @@ export async function sumWhole(
     labels: task.labels,
     draws: task.draws,
     estimator: task.estimator,
-    threads: 1,
+    threads: Math.max(1, Math.floor(threads / networks)),
     device: task.device,
     totals,
     turn,
   };
   const workers = Array.from(
-    { length: Math.max(1, Math.min(threads, batches.length - first)) },
+    { length: Math.max(1, Math.min(networks, batches.length - first)) },
     () =>
       new WorkerThread<FisherSetup, FisherRequest, FisherReply>(
         new URL("../estimate/fisher-worker.js", import.meta.url),

@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { classesOf, encodeExample, type EncodeOptions, requireLabel } from "../data/encode.js";
 import type { EncodedExample } from "../data/example.js";
+import { imageClasses } from "../data/image-folder.js";
 import { readImagePreprocessing } from "../data/image-preprocessing.js";
 import type { DataOptions } from "../data/options.js";
 import { readExamples } from "../data/read.js";
@@ -43,7 +44,7 @@ export async function loadExamples(
   const path = await resolveDataFile(data);
   const examples: EncodedExample[] = [];
   for await (const example of streamExamples(model, path, options)) examples.push(example);
-  const settings = encodeOptions(model, options);
+  const settings = await encodeOptions(model, path, options);
   const isFile = (await stat(path)).isFile();
   return {
     examples,
@@ -59,7 +60,7 @@ export async function* streamExamples(
   options: LoadOptions,
 ): AsyncGenerator<EncodedExample> {
   const path = await resolveDataFile(data);
-  const settings = encodeOptions(model, options);
+  const settings = await encodeOptions(model, path, options);
   const most = model.network.positions ?? Infinity;
   const needLabels = options.needLabels === true && model.network.task === "classification";
   let tokenizer: TextTokenizer | undefined;
@@ -78,11 +79,20 @@ export async function* streamExamples(
 }
 
 /** How examples become input of a model, but for the tokenizer, which is opened when the first text comes. */
-function encodeOptions(model: Model, options: LoadOptions): EncodeOptions {
+async function encodeOptions(
+  model: Model,
+  path: string,
+  options: LoadOptions,
+): Promise<EncodeOptions> {
   const { network } = model;
+  // The folders of images name the classes where the configuration does not.
+  const isFolder =
+    network.image !== undefined &&
+    (await stat(path).catch(() => undefined))?.isDirectory() === true;
+  const dataNames = isFolder ? await imageClasses(path) : [];
   const classes =
     network.task === "classification"
-      ? classesOf(network.classes ?? 0, network.classNames ?? [])
+      ? classesOf(network.classes ?? 0, network.classNames ?? [], dataNames)
       : undefined;
   if (network.image !== undefined) {
     const preprocessing = readImagePreprocessing(model.folder);
