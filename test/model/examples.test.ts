@@ -21,6 +21,7 @@ describe("examples of a folder of images", () => {
       mkdirSync(join(folder, "images", name), { recursive: true });
       const pixels = Buffer.alloc(height * width, 10 * (i + 1));
       await sharp(pixels, { raw: { width, height, channels: 1 } })
+        .toColourspace("b-w")
         .png()
         .toFile(join(folder, "images", name, "one.png"));
     }
