@@ -43,6 +43,12 @@ export {
   type GradientOptions,
   type GradientResult,
 } from "./estimate/gradient.js";
+export { diagnose, type DiagnoseOptions } from "./diagnose/diagnose.js";
+export type { Diagnosis } from "./diagnose/diagnosis.js";
+export { refine, type Refinement, type RefineOptions } from "./diagnose/refine.js";
+export { runStudy, type StudyOptions, type StudyOutcome } from "./study/run.js";
+export { readResults, type StudyResults } from "./study/results.js";
+export { initialParameters } from "./model/initialize.js";
 export { finetune, type FinetuneControl } from "./train/finetune.js";
 export type { FinetuneOptions } from "./train/settings.js";
 export type { FinetuneEvent, FinetuneResult } from "./train/events.js";

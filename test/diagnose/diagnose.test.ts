@@ -40,7 +40,7 @@ describe("a merge of two experts of a real network", () => {
     expect(withData.tasks.map(({ weight }) => weight)).toEqual([1, 0.5]);
   });
 
-  it("has in the mismatch of task arithmetic the change of the gradients alone, within 1e-9 (eq. 10)", () => {
+  it("has in the mismatch of task arithmetic the change of the gradients alone, within 1e-5 (eq. 10)", () => {
     const { mismatch = NaN, gradient_change = NaN } = schemeOf(withData, "task_arithmetic");
     expect(mismatch).toBeGreaterThan(0);
     // θ_TA itself is rounded to float32, which H₀(θ̄ − θ_TA) sees.
