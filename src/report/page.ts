@@ -21,8 +21,9 @@ export type Block =
       readonly kind: "figure";
       readonly svg: string;
       readonly caption: string;
-      /** In its place on narrow screens, with the legend for labels that it has no room for. */
-      readonly narrow?: { readonly svg: string; readonly legend: readonly LegendEntry[] };
+      /** In its place on narrow screens; with a legend of its own for labels that it has no room for. */
+      readonly narrow?: { readonly svg: string; readonly legend?: readonly LegendEntry[] };
+      readonly legend?: readonly LegendEntry[];
     }
   /** Small figures side by side, as many as there is room for. */
   | {
@@ -96,6 +97,8 @@ footer { margin-top: 3rem; border-top: 1px solid #ddd; padding-top: 0.75rem; }
   figure, table, .figures > div { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   .scroll, pre { overflow: visible; }
+  table { font-size: 9pt; }
+  th, td { padding-right: 0.5rem; }
   pre { white-space: pre-wrap; background: none; border: 1px solid #ddd; }
 }
 </style>
@@ -118,12 +121,12 @@ function renderBlock(block: Block): string {
     case "list":
       return `<ul>\n${block.items.map((item) => `<li>${escapeText(item)}</li>`).join("\n")}\n</ul>`;
     case "figure": {
-      const { svg, narrow, caption } = block;
+      const { svg, narrow, caption, legend = [] } = block;
       const drawn =
         narrow === undefined
           ? svg
-          : `<div class="wide">${svg}</div>\n<div class="narrow">${renderLegend(narrow.legend)}\n${narrow.svg}</div>`;
-      return `<figure>\n${drawn}\n<figcaption>${escapeText(caption)}</figcaption>\n</figure>`;
+          : `<div class="wide">${svg}</div>\n<div class="narrow">${renderLegend(narrow.legend ?? [])}\n${narrow.svg}</div>`;
+      return `<figure>\n${renderLegend(legend)}\n${drawn}\n<figcaption>${escapeText(caption)}</figcaption>\n</figure>`;
     }
     case "figures": {
       const items = block.items.map(

@@ -39,7 +39,10 @@ const DASHES: Readonly<Record<string, string>> = {
 };
 
 const place = (method: string): number => Math.max(0, METHOD_ORDER.indexOf(method));
-const symbolOf = (method: string) => SYMBOLS[place(method) % SYMBOLS.length] ?? "circle";
+/** What comes after the colours and symbols that can be told apart is drawn in that of the text. */
+const symbolOf = (method: string) => SYMBOLS[place(method)] ?? "times";
+const strokeOf = (method: string): string =>
+  place(method) < SYMBOLS.length ? colour(place(method)) : "currentColor";
 
 /** Accuracy against α: a line for each method, and lines across for models without α. */
 export function accuracyFigure(
@@ -77,7 +80,7 @@ export function accuracyFigure(
   const ends = [
     ...lines.map(({ method, points }) => ({
       name: nameOf(method),
-      fill: colour(place(method)),
+      fill: strokeOf(method),
       value: points.at(-1)?.mean ?? NaN,
     })),
     ...across.map(({ name, mean }) => ({ name, fill: "currentColor", value: mean })),
@@ -134,8 +137,8 @@ export function mismatchFigure(results: StudyResults, frame: Frame): string {
     return Plot.dot(own, {
       x: "mismatch",
       y: "error",
-      stroke: colour(place(method)),
-      fill: colour(place(method)),
+      stroke: strokeOf(method),
+      fill: strokeOf(method),
       fillOpacity: 0.45,
       symbol: symbolOf(method),
       r: 5,
@@ -182,13 +185,14 @@ export function mismatchFigure(results: StudyResults, frame: Frame): string {
 export function layerFigure(results: StudyResults, method: string): string {
   const merges = layeredMerges(results);
   const seed = merges[0]?.seed;
+  const names = shortNames([...new Set(merges.flatMap((one) => Object.keys(one.layers)))]);
   const cells = merges
     .filter((merge) => merge.seed === seed)
     .flatMap((merge) =>
       Object.entries(merge.layers).map(([layer, value]) => ({
         method: merge.method,
         alpha: merge.alpha ?? NaN,
-        layer,
+        layer: names.get(layer) ?? layer,
         value: value > 0 ? Math.log10(value) : NaN,
       })),
     )
@@ -202,7 +206,8 @@ export function layerFigure(results: StudyResults, method: string): string {
     {
       width: SMALL.width,
       height: 60 + 22 * layers.length,
-      marginLeft: 92,
+      // About 7 pixels a letter.
+      marginLeft: 16 + 7 * Math.max(...layers.map((layer) => layer.length)),
       marginRight: 8,
       marginTop: 8,
       marginBottom: 40,
@@ -227,10 +232,26 @@ export function layerFigure(results: StudyResults, method: string): string {
   );
 }
 
+/** "bert.encoder.layer.0" → "layer 0", "bert.embeddings" → "embeddings"; names that would become the same keep their ends. */
+function shortNames(layers: readonly string[]): ReadonlyMap<string, string> {
+  const short = (layer: string): string => {
+    const last = layer.split(".").at(-1) ?? layer;
+    return /^\d+$/.test(last) ? `layer ${last}` : last;
+  };
+  const counts = new Map<string, number>();
+  for (const layer of layers) counts.set(short(layer), (counts.get(short(layer)) ?? 0) + 1);
+  return new Map(
+    layers.map((layer) => [
+      layer,
+      counts.get(short(layer)) === 1 ? short(layer) : layer.slice(-20),
+    ]),
+  );
+}
+
 /** What is left of a removed task against what is left of the rest, a line for each method from the base on. */
 export function removalFigure({ task, base, curves: found }: RemovalStudy, frame: Frame): string {
   const marks = found.flatMap(({ method, points }): Plot.Markish[] => {
-    const stroke = colour(place(method));
+    const stroke = strokeOf(method);
     const last = points.at(-1);
     return [
       Plot.line([base, ...points], { x: "kept", y: "removed", stroke, strokeWidth: 2 }),
@@ -261,6 +282,7 @@ export function removalFigure({ task, base, curves: found }: RemovalStudy, frame
     {
       ...layout(frame),
       marginRight: 24,
+      insetBottom: 16,
       x: {
         label: "accuracy on everything else →",
         labelAnchor: "center",
@@ -319,7 +341,7 @@ function acrossLine({ method, mean }: Reference): Plot.Markish {
 }
 
 function methodLine({ method, points }: MethodCurve, several: boolean): readonly Plot.Markish[] {
-  const stroke = colour(place(method));
+  const stroke = strokeOf(method);
   const channels = { x: "alpha", y: "mean" } as const;
   return [
     ...(several
@@ -332,7 +354,7 @@ function methodLine({ method, points }: MethodCurve, several: boolean): readonly
 
 /** A line with its symbol, or with its dashes, as it stands in a figure. */
 function swatch(method: string, across = false): string {
-  const stroke = across ? "currentColor" : colour(place(method));
+  const stroke = across ? "currentColor" : strokeOf(method);
   const ends = [
     { x: 0, y: 0 },
     { x: 1, y: 0 },

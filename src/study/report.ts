@@ -15,7 +15,7 @@ import {
 } from "./figures.js";
 import { findings } from "./findings.js";
 import type { StudyResults } from "./results.js";
-import { curves, mismatchPoints, removals } from "./statistics.js";
+import { curves, inOrder, mismatchPoints, nameOf, removals } from "./statistics.js";
 import {
   alphaTable,
   layeredMethods,
@@ -86,7 +86,7 @@ function accuracySection(results: StudyResults): readonly Block[] {
 function mismatchSection(results: StudyResults): readonly Block[] {
   const measured = mismatchTable(results);
   if (measured === undefined) return [];
-  const methods = [...new Set(mismatchPoints(results).map(({ method }) => method))];
+  const methods = inOrder(mismatchPoints(results).map(({ method }) => method));
   const layered = layeredMethods(results);
   const names = symbolLegend(methods);
   return [
@@ -98,8 +98,9 @@ function mismatchSection(results: StudyResults): readonly Block[] {
     {
       kind: "figure",
       svg: mismatchFigure(results, WIDE),
-      narrow: { svg: mismatchFigure(results, NARROW), legend: names },
-      caption: "Test error against mismatch, a point for each merge; the numbers are α.",
+      narrow: { svg: mismatchFigure(results, NARROW) },
+      legend: names,
+      caption: "Test error against mismatch, a point for each merge; on wide screens with its α.",
     },
     ...(layered.length === 0
       ? []
@@ -107,7 +108,7 @@ function mismatchSection(results: StudyResults): readonly Block[] {
           {
             kind: "figures" as const,
             items: layered.map((method) => ({
-              title: method.replaceAll("_", " "),
+              title: nameOf(method),
               svg: layerFigure(results, method),
             })),
             legend: [],
@@ -122,7 +123,7 @@ function mismatchSection(results: StudyResults): readonly Block[] {
 function removalSection(results: StudyResults): readonly Block[] {
   const found = removals(results);
   if (found.length === 0) return [];
-  const methods = [...new Set(found.flatMap(({ curves: all }) => all.map(({ method }) => method)))];
+  const methods = inOrder(found.flatMap(({ curves: all }) => all.map(({ method }) => method)));
   return [
     { kind: "heading", text: "Removal" },
     {

@@ -303,8 +303,15 @@ export function methodsIn(
   { rows }: StudyResults,
   is: (row: ResultRow) => boolean,
 ): readonly string[] {
-  const methods = [...new Set(rows.filter(is).map(({ method }) => method))];
-  return methods.toSorted((a, b) => METHOD_ORDER.indexOf(a) - METHOD_ORDER.indexOf(b));
+  return inOrder(rows.filter(is).map(({ method }) => method));
+}
+
+/** Each once, in the order in which methods are shown. */
+export function inOrder(methods: readonly string[]): readonly string[] {
+  const places = new Map(METHOD_ORDER.map((method, place) => [method, place]));
+  return [...new Set(methods)].toSorted(
+    (a, b) => (places.get(a) ?? places.size) - (places.get(b) ?? places.size),
+  );
 }
 
 function alphasOf({ rows }: StudyResults, method: string): readonly number[] {

@@ -3,6 +3,7 @@ import type { StudyResults } from "./results.js";
 import {
   best,
   curves,
+  inOrder,
   layeredMerges,
   meanTasks,
   mismatchPoints,
@@ -139,7 +140,7 @@ export function mismatchTable(results: StudyResults): StudyTable | undefined {
 /** The methods whose mismatch is known by layer. */
 export function layeredMethods(results: StudyResults): readonly string[] {
   const merges = layeredMerges(results).filter(({ alpha }) => alpha !== null);
-  return [...new Set(merges.map(({ method }) => method))];
+  return inOrder(merges.map(({ method }) => method));
 }
 
 export function removalTables(results: StudyResults): readonly StudyTable[] {
