@@ -53,6 +53,11 @@ export { finetune, type FinetuneControl } from "./train/finetune.js";
 export type { FinetuneOptions } from "./train/settings.js";
 export type { FinetuneEvent, FinetuneResult } from "./train/events.js";
 export { predict, type NetworkPrediction, type PredictOptions } from "./evaluate/predict.js";
+export {
+  predictFile,
+  type PredictFileOptions,
+  type PredictFileResult,
+} from "./evaluate/predict-file.js";
 export { evaluateModel, type EvaluateOptions, type Evaluation } from "./evaluate/evaluate.js";
 export { generate, type GeneratedText, type GenerateOptions } from "./evaluate/generate.js";
 export { classificationMetrics } from "./evaluate/classification.js";

@@ -2,6 +2,9 @@ import { type Transferable, Worker } from "node:worker_threads";
 import { RuntimeError } from "../errors.js";
 import { failureError, type ThreadReply } from "./thread-messages.js";
 
+/** How long a thread may take to finish what it does when it is closed. */
+const CLOSE_MILLISECONDS = 20_000;
+
 /**
  * A worker thread that answers requests, in the order in which they are asked. The runtime blocks the thread that it runs on: in one
  * of these it does not stop progress messages, signals and servers.
@@ -12,6 +15,8 @@ export class WorkerThread<Setup, Request, Reply> {
     readonly resolve: (reply: Reply) => void;
     readonly reject: (error: Error) => void;
   }[] = [];
+  /** Settled when the request is answered, well or not. */
+  readonly #underWay = new Set<Promise<unknown>>();
   #failure: Error | undefined;
 
   /** @param program a module that calls `serve` */
@@ -36,14 +41,29 @@ export class WorkerThread<Setup, Request, Reply> {
 
   ask(request: Request, transfer: readonly Transferable[] = []): Promise<Reply> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    return new Promise((resolve, reject) => {
+    const reply = new Promise<Reply>((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
       this.#worker.postMessage(request, transfer);
     });
+    const done: Promise<unknown> = reply.then(
+      () => this.#underWay.delete(done),
+      () => this.#underWay.delete(done),
+    );
+    this.#underWay.add(done);
+    return reply;
   }
 
-  /** Ends the thread, whatever it is doing; requests that are waiting fail. */
+  /**
+   * Ends the thread after what it is doing: a runtime that is stopped in the middle of a run ends the whole process. A thread that
+   * waits for something that will not come is ended after a while; its requests fail.
+   */
   async close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_MILLISECONDS);
+    });
+    await Promise.race([Promise.allSettled(this.#underWay), patience]);
+    clearTimeout(timer);
     await this.#worker.terminate();
   }
 
