@@ -10,6 +10,7 @@ import { WorkerThread } from "../runtime/worker-thread.js";
 import type { GradientReply, GradientRequest, GradientSetup, Shared } from "./gradient-messages.js";
 import { lossFeeds } from "./loss-feeds.js";
 import { type FisherStep, Meter } from "./meter.js";
+import { abandonTurns } from "./turn.js";
 import { shapeOf } from "./whole.js";
 
 export interface EngineOptions {
@@ -142,7 +143,7 @@ export class GradientEngine {
     try {
       await Promise.all(this.#start(Math.max(1, Math.min(threads, batches.length))).map(serve));
     } catch (error) {
-      // A thread that waits for the turn of one that has failed would wait for ever.
+      abandonTurns(new Int32Array(turn));
       await this.close();
       throw error;
     }

@@ -8,6 +8,7 @@ import { restore, save } from "./fisher-progress.js";
 import { objectiveFeeds } from "./objective-feeds.js";
 import { passesOf } from "./objective.js";
 import type { Sums } from "./totals.js";
+import { abandonTurns } from "./turn.js";
 import { Meter, type MeterOptions } from "./meter.js";
 
 /** Sums are saved when this much time has passed, by default, and saving has taken less than a twentieth of it. */
@@ -112,6 +113,9 @@ export async function sumWhole(
       if (finished > first) save(options.out, task.fingerprint, finished, totals);
       throw options.signal.reason;
     }
+  } catch (error) {
+    abandonTurns(new Int32Array(turn));
+    throw error;
   } finally {
     await Promise.all(workers.map((worker) => worker.close()));
     meter.finish();

@@ -2,9 +2,6 @@ import { type Transferable, Worker } from "node:worker_threads";
 import { RuntimeError } from "../errors.js";
 import { failureError, type ThreadReply } from "./thread-messages.js";
 
-/** How long a thread may take to finish what it does when it is closed. */
-const CLOSE_MILLISECONDS = 20_000;
-
 /**
  * A worker thread that answers requests, in the order in which they are asked. The runtime blocks the thread that it runs on: in one
  * of these it does not stop progress messages, signals and servers.
@@ -15,8 +12,8 @@ export class WorkerThread<Setup, Request, Reply> {
     readonly resolve: (reply: Reply) => void;
     readonly reject: (error: Error) => void;
   }[] = [];
-  /** Settled when the request is answered, well or not. */
-  readonly #underWay = new Set<Promise<unknown>>();
+  /** Requests that are not answered yet. */
+  readonly #underWay = new Set<Promise<Reply>>();
   #failure: Error | undefined;
 
   /** @param program a module that calls `serve` */
@@ -45,25 +42,15 @@ export class WorkerThread<Setup, Request, Reply> {
       this.#waiting.push({ resolve, reject });
       this.#worker.postMessage(request, transfer);
     });
-    const done: Promise<unknown> = reply.then(
-      () => this.#underWay.delete(done),
-      () => this.#underWay.delete(done),
-    );
-    this.#underWay.add(done);
+    this.#underWay.add(reply);
+    // Whoever asked hears of a failure; here only the end counts.
+    void Promise.allSettled([reply]).then(() => this.#underWay.delete(reply));
     return reply;
   }
 
-  /**
-   * Ends the thread after what it is doing: a runtime that is stopped in the middle of a run ends the whole process. A thread that
-   * waits for something that will not come is ended after a while; its requests fail.
-   */
+  /** Ends the thread after what it is doing: a runtime that is stopped in the middle of a run ends the whole process. */
   async close(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CLOSE_MILLISECONDS);
-    });
-    await Promise.race([Promise.allSettled(this.#underWay), patience]);
-    clearTimeout(timer);
+    await Promise.allSettled(this.#underWay);
     await this.#worker.terminate();
   }
 
