@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { GradmergeError } from "../errors.js";
 import { failWith } from "./fail.js";
+import { interruptible } from "./interrupt.js";
 
 interface Flags {
   readonly data: string;
@@ -159,24 +160,17 @@ async function finetuneCommand(model: string, flags: Flags): Promise<void> {
     const { describeTraining, showTraining } = await import("../train/show-progress.js");
     const { lr, dtype, anchor, anchorFisher, anchorScale, anchorL2, json, ...same } = flags;
     const anchored = [anchor, anchorFisher, anchorScale, anchorL2].some((one) => one !== undefined);
-    const controller = new AbortController();
-    const interrupt = (): void => controller.abort();
-    process.once("SIGINT", interrupt);
-    process.once("SIGTERM", interrupt);
-    const result = await finetune(
-      {
-        ...same,
-        model,
-        learningRate: lr,
-        dtype: dtype === undefined ? undefined : DTYPES[dtype],
-        anchor: anchored
-          ? { base: anchor, fisher: anchorFisher, scale: anchorScale, l2: anchorL2 }
-          : undefined,
-      },
-      { signal: controller.signal, onEvent: json === true ? print : showTraining(process.stderr) },
-    );
-    process.removeListener("SIGINT", interrupt);
-    process.removeListener("SIGTERM", interrupt);
+    const options = {
+      ...same,
+      model,
+      learningRate: lr,
+      dtype: dtype === undefined ? undefined : DTYPES[dtype],
+      anchor: anchored
+        ? { base: anchor, fisher: anchorFisher, scale: anchorScale, l2: anchorL2 }
+        : undefined,
+    };
+    const onEvent = json === true ? print : showTraining(process.stderr);
+    const result = await interruptible((signal) => finetune(options, { signal, onEvent }));
     if (json !== true) process.stdout.write(describeTraining(result));
   } catch (error) {
     if (flags.json === true && error instanceof GradmergeError) {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { failWith } from "./fail.js";
+import { CONTINUES, interruptible } from "./interrupt.js";
 import {
   addDataFlags,
   addRuntimeFlags,
@@ -110,17 +111,9 @@ async function fisherCommand(model: string, flags: Flags): Promise<void> {
     const { parseSize } = await import("../checkpoint/size.js");
     const { showWork } = await import("../report/work.js");
     const { describeFisher } = await import("../estimate/describe.js");
-    const controller = new AbortController();
-    const interrupt = (): void => {
-      controller.abort(
-        new UsageError({ what: "interrupted; the same command continues the work" }),
-      );
-    };
-    process.once("SIGINT", interrupt);
-    process.once("SIGTERM", interrupt);
     const progress = showWork(process.stderr);
     const { definition, dtype, memory, json, data, ...rest } = flags;
-    const result = await estimateFisher({
+    const options = {
       ...rest,
       data,
       model,
@@ -130,10 +123,11 @@ async function fisherCommand(model: string, flags: Flags): Promise<void> {
         : { dtype: dtype === "f32" ? ("F32" as const) : ("BF16" as const) }),
       ...(memory === undefined ? {} : { memory: parseSize(memory) }),
       onProgress: progress.show,
-      signal: controller.signal,
-    }).finally(() => progress.clear());
-    process.removeListener("SIGINT", interrupt);
-    process.removeListener("SIGTERM", interrupt);
+    };
+    const result = await interruptible(
+      (signal) => estimateFisher({ ...options, signal }),
+      CONTINUES,
+    ).finally(() => progress.clear());
     process.stdout.write(json === true ? `${JSON.stringify(result)}\n` : describeFisher(result));
   } catch (error) {
     failWith(error);

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { GradmergeError } from "../errors.js";
 import type { WorkerPool } from "../run/pool.js";
 import { failWith } from "./fail.js";
+import { interruptible } from "./interrupt.js";
 import { positiveInteger } from "./options.js";
 
 interface Flags {
@@ -59,17 +60,12 @@ async function mergeCommand(recipeFile: string, out: string, flags: Flags): Prom
     }
     const { showProgress } = await import("../report/progress.js");
     const { describeResult } = await import("../report/result.js");
-    const controller = new AbortController();
-    const interrupt = (): void => controller.abort();
-    process.once("SIGINT", interrupt);
-    process.once("SIGTERM", interrupt);
-    const result = await runPlanOn(pool, plan, methodOf(recipe), out, {
-      resume: flags.resume,
-      signal: controller.signal,
-      onEvent: flags.json === true ? print : showProgress(process.stderr),
-    });
-    process.removeListener("SIGINT", interrupt);
-    process.removeListener("SIGTERM", interrupt);
+    const onEvent = flags.json === true ? print : showProgress(process.stderr);
+    const { resume } = flags;
+    const threads = pool;
+    const result = await interruptible((signal) =>
+      runPlanOn(threads, plan, methodOf(recipe), out, { resume, signal, onEvent }),
+    );
     if (flags.json !== true) process.stdout.write(describeResult(result));
   } catch (error) {
     pool?.close();

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { addTaskDataFlags } from "./diagnose.js";
 import { failWith } from "./fail.js";
+import { interruptible } from "./interrupt.js";
 import { addRuntimeFlags, oneOf, positiveInteger } from "./options.js";
 
 interface Flags {
@@ -60,14 +61,10 @@ async function refineCommand(recipe: string, out: string, flags: Flags): Promise
     const { showWork } = await import("../report/work.js");
     const { json, reExpand, data = {}, ...options } = flags;
     const progress = showWork(process.stderr);
-    const result = await refine({
-      recipe,
-      out,
-      data,
-      reexpand: reExpand,
-      ...options,
-      onProgress: progress.show,
-    }).finally(() => progress.clear());
+    const { show: onProgress } = progress;
+    const result = await interruptible((signal) =>
+      refine({ recipe, out, data, reexpand: reExpand, ...options, onProgress, signal }),
+    ).finally(() => progress.clear());
     process.stdout.write(
       json === true ? `${JSON.stringify(result)}\n` : describeRefinement(result),
     );

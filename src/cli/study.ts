@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { failWith } from "./fail.js";
+import { CONTINUES, interruptible } from "./interrupt.js";
 import { addRuntimeFlags } from "./options.js";
 
 interface Flags {
@@ -33,29 +34,17 @@ Writes OUT/results.json, OUT/report.html and OUT/recipes, one recipe a merge.`,
 async function studyCommand(file: string, out: string, flags: Flags): Promise<void> {
   try {
     // One after another: Node 20 loses track where imports that share modules run side by side.
-    const { UsageError } = await import("../errors.js");
     const { runStudy } = await import("../study/run.js");
     const { showStudy } = await import("../study/show-progress.js");
     const { json, ...options } = flags;
-    const controller = new AbortController();
-    const interrupt = (): void => {
-      controller.abort(
-        new UsageError({ what: "interrupted; the same command continues the work" }),
-      );
-    };
-    process.once("SIGINT", interrupt);
-    process.once("SIGTERM", interrupt);
     const onEvent =
       json === true
         ? (event: object): void => void process.stdout.write(`${JSON.stringify(event)}\n`)
         : showStudy(process.stderr);
-    const { study, ...summary } = await runStudy(file, out, {
-      ...options,
-      onEvent,
-      signal: controller.signal,
-    });
-    process.removeListener("SIGINT", interrupt);
-    process.removeListener("SIGTERM", interrupt);
+    const { study, ...summary } = await interruptible(
+      (signal) => runStudy(file, out, { ...options, onEvent, signal }),
+      CONTINUES,
+    );
     const { writeReport } = await import("../study/report.js");
     const report = writeReport(study, out);
     if (json === true) return;

@@ -1,0 +1,62 @@
+import { spawn } from "node:child_process";
+import { pathToFileURL } from "node:url";
+import { describe, expect, it } from "vitest";
+import { interruptible } from "../../src/cli/interrupt.js";
+import { UsageError } from "../../src/errors.js";
+import { built } from "../run/command.js";
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const listeners = (): readonly number[] => SIGNALS.map((signal) => process.listenerCount(signal));
+
+describe("interruptible", () => {
+  it.each(SIGNALS)("%s aborts with a sentence, and then nobody listens any more", async (name) => {
+    const before = listeners();
+    let after: readonly number[] = [];
+    const work = interruptible(async (signal) => {
+      process.emit(name);
+      after = listeners();
+      signal.throwIfAborted();
+    }, "stopped half way");
+    await expect(work).rejects.toThrow(UsageError);
+    await expect(work).rejects.toThrow("stopped half way");
+    expect(after).toEqual(before);
+  });
+
+  it("nobody listens after work that was not interrupted", async () => {
+    const before = listeners();
+    let during: readonly number[] = [];
+    const result = await interruptible(async (signal) => {
+      during = listeners();
+      return signal.aborted;
+    });
+    expect(result).toBe(false);
+    expect(during).toEqual(before.map((count) => count + 1));
+    expect(listeners()).toEqual(before);
+  });
+
+  it.each(SIGNALS)("a %s after Ctrl-C ends work that goes on regardless", async (second) => {
+    const module = pathToFileURL(built("cli/interrupt.js")).href;
+    const endless = `
+      import { interruptible } from ${JSON.stringify(module)};
+      setInterval(() => {}, 1000);
+      await interruptible((signal) => {
+        signal.addEventListener("abort", () => process.stdout.write("aborted"));
+        process.stdout.write("ready");
+        return new Promise(() => {});
+      });`;
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", endless], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let said = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (said === "ready") child.kill("SIGINT");
+      if (said === "readyaborted") child.kill(second);
+    });
+    const signal = await new Promise((resolve) => {
+      child.on("close", (_, by) => resolve(by));
+    });
+    expect(said).toBe("readyaborted");
+    expect(signal).toBe(second);
+  });
+});
