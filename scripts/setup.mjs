@@ -3,7 +3,7 @@
  * it, and builds dist where it is missing or older than src. Uses Node's own modules alone; does nothing where all is fresh.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -25,6 +25,9 @@ export function build() {
 }
 
 function install() {
+  const modules = lstatSync(join(root, "node_modules"), { throwIfNoEntry: false });
+  // A link to another tree's packages: npm would empty that tree's folder before it replaces the link.
+  if (modules?.isSymbolicLink() === true) return;
   // npm writes this file at the end of every installation.
   if (!isOlder(join(root, "node_modules/.package-lock.json"), newest("package-lock.json"))) return;
   console.error("installing dependencies");
