@@ -9,12 +9,12 @@ import {
 } from "../fisher/format.js";
 import { loadExamples } from "../model/examples.js";
 import { openModel } from "../model/open.js";
+import type { WorkStep } from "../report/work.js";
 import type { Device } from "../runtime/session.js";
 import { VERSION } from "../version.js";
 import type { FisherEstimator } from "./fisher-graph.js";
 import { checkLabels, defaultLabels, planFisher } from "./fisher-plan.js";
 import { checkOutput, cannotBeContinued, removeLeftovers } from "./leftovers.js";
-import type { FisherStep } from "./meter.js";
 import { passesOf } from "./objective.js";
 import { writeFisher } from "./write-fisher.js";
 
@@ -51,7 +51,7 @@ export interface FisherOptions extends Omit<DataOptions, "signal"> {
   readonly batch?: number | undefined;
   /** Seconds after which the sums are saved, to be continued from; 60 by default. Layer by layer they are saved after every layer. */
   readonly saveEvery?: number | undefined;
-  readonly onProgress?: ((progress: FisherStep) => void) | undefined;
+  readonly onProgress?: ((progress: WorkStep) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -5,11 +5,12 @@ import type { EncodedExample } from "../data/example.js";
 import { NumericError } from "../errors.js";
 import { batchFeeds } from "../model/feeds.js";
 import type { Model } from "../model/open.js";
+import type { WorkStep } from "../report/work.js";
 import type { Device } from "../runtime/session.js";
 import { WorkerThread } from "../runtime/worker-thread.js";
 import type { GradientReply, GradientRequest, GradientSetup, Shared } from "./gradient-messages.js";
 import { lossFeeds } from "./loss-feeds.js";
-import { type FisherStep, Meter } from "./meter.js";
+import { Meter } from "./meter.js";
 import { abandonTurns } from "./turn.js";
 import { shapeOf } from "./whole.js";
 
@@ -19,7 +20,7 @@ export interface EngineOptions {
   readonly device?: Device | undefined;
   /** Examples of one micro-batch; by default by length. */
   readonly batch?: number | undefined;
-  readonly onProgress?: ((step: FisherStep) => void) | undefined;
+  readonly onProgress?: ((step: WorkStep) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -1,15 +1,7 @@
-/** How far the work is. */
-export interface FisherStep {
-  readonly stage: string;
-  /** Examples done, of the `total` (Infinity while it is not known); layer by layer an example counts in parts. */
-  readonly done: number;
-  readonly total: number;
-  readonly examplesPerSecond: number;
-  readonly secondsLeft: number;
-}
+import type { WorkStep } from "../report/work.js";
 
 export interface MeterOptions {
-  readonly onProgress?: ((progress: FisherStep) => void) | undefined;
+  readonly onProgress?: ((progress: WorkStep) => void) | undefined;
 }
 
 /** Measures speed from the work of this run, without what was resumed. */

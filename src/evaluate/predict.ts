@@ -1,9 +1,10 @@
 import type { Network } from "../architectures/architecture.js";
 import type { EncodedExample } from "../data/example.js";
 import { NumericError } from "../errors.js";
-import { type FisherStep, Meter } from "../estimate/meter.js";
+import { Meter } from "../estimate/meter.js";
 import { type LoadOptions, streamExamples } from "../model/examples.js";
 import type { Model } from "../model/open.js";
+import type { WorkStep } from "../report/work.js";
 import type { Device } from "../runtime/session.js";
 import { WorkerThread } from "../runtime/worker-thread.js";
 import type { PredictReply, PredictRequest, PredictSetup } from "./predict-messages.js";
@@ -21,7 +22,7 @@ export interface RunOptions {
   readonly threads?: number | undefined;
   /** `cpu` by default. */
   readonly device?: Device | undefined;
-  readonly onProgress?: ((progress: FisherStep) => void) | undefined;
+  readonly onProgress?: ((progress: WorkStep) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -5,6 +5,7 @@ import { formatSeconds } from "./units.js";
 export interface WorkStep {
   /** What is being done. */
   readonly stage: string;
+  /** Examples; where the work goes layer by layer, one counts in parts. */
   readonly done: number;
   /** Infinity while it is not known. */
   readonly total: number;
