@@ -18,6 +18,7 @@ interface Flags {
   readonly labelColumn?: string;
   readonly labelFile?: string;
   readonly labels?: number | readonly string[];
+  readonly fromScratch?: true;
   readonly seed?: number;
   readonly schedule?: "linear" | "cosine" | "constant";
   readonly warmup?: number;
@@ -76,8 +77,12 @@ export function register(program: Command): void {
     .option("--label-file <file>", "labels of idx images")
     .option("--labels <classes>", "a new head, for so many classes or for a list of names", classes)
     .option(
+      "--from-scratch",
+      "begin at random weights: MODEL needs config.json and tokenizer alone",
+    )
+    .option(
       "--seed <n>",
-      "seed of the order of examples, of dropout and of a new head (default: 0)",
+      "seed of the order of examples, of dropout and of new weights (default: 0)",
       wholeNumber,
     )
     .addOption(
@@ -147,7 +152,8 @@ Examples:
   $ gradmerge finetune base --data yelp.jsonl --out yelp --resume        after an interruption
   $ gradmerge finetune base --data yelp.jsonl --out yelp \\
       --anchor-fisher base/fisher.safetensors                            stay near the base
-  $ gradmerge finetune bert-base-uncased --data topics.csv --labels sports,politics,arts --out topics`,
+  $ gradmerge finetune bert-base-uncased --data topics.csv --labels sports,politics,arts --out topics
+  $ gradmerge finetune configuration --from-scratch --data digits-images-idx3-ubyte --lr 1e-3 --out base`,
     )
     .action(finetuneCommand);
 }

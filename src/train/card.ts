@@ -14,18 +14,18 @@ export function trainingCard(
 ): string {
   const { learningRate, batch, accumulate, schedule, warmup, weightDecay, clip, seed } = settings;
   const validated = epochs.some(({ validation }) => validation !== undefined);
+  const scratch = options.fromScratch === true;
   const lines = [
     "---",
     "library_name: transformers",
-    "base_model:",
-    `- ${JSON.stringify(options.model)}`,
+    ...(scratch ? [] : ["base_model:", `- ${JSON.stringify(options.model)}`]),
     "tags:",
     "- gradmerge",
     "---",
     "",
-    "# A fine-tuned model",
+    scratch ? "# A model" : "# A fine-tuned model",
     "",
-    `Fine-tuned from ${options.model} on ${grouped(examples)} examples of \`${basename(options.data)}\` by [gradmerge](https://www.npmjs.com/package/gradmerge) ${VERSION}.`,
+    `${scratch ? `Trained from random weights, with the configuration of ${options.model},` : `Fine-tuned from ${options.model}`} on ${grouped(examples)} examples of \`${basename(options.data)}\` by [gradmerge](https://www.npmjs.com/package/gradmerge) ${VERSION}.`,
     "",
     `AdamW, learning rate ${learningRate} (${schedule}, warm-up ${warmup}), ${batch * accumulate} examples a step, weight decay ${weightDecay}, ${clip === undefined ? "no clipping" : `gradients clipped at norm ${clip}`}, seed ${seed}.`,
     "",

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { basename } from "node:path";
 import type { EncodedExample } from "../data/example.js";
-import { DataError, NumericError, OutputError } from "../errors.js";
+import { DataError, NumericError, OutputError, UsageError } from "../errors.js";
 import { weightsFingerprint } from "../fisher/format.js";
 import { type LoadedExamples, loadExamples } from "../model/examples.js";
 import { VERSION } from "../version.js";
@@ -78,7 +78,8 @@ export class TrainingRun {
     const resume = options.resume === true;
     checkTarget(options.out, resume);
     if (!resume) refuseLog(options.log);
-    const start = await openStart(options.model, options.labels);
+    refuseAnchor(options);
+    const start = await openStart(options.model, options);
     const { model } = start;
     const trained = trainedNames(model.network, settings.freeze);
     checkTypes(start, trained, options.dtype);
@@ -342,7 +343,9 @@ export class TrainingRun {
     const { step, epochs } = this.#position;
     return {
       gradmerge: VERSION,
-      base: { model: options.model, weights: baseWeights },
+      ...(options.fromScratch === true
+        ? { base: null, configuration: options.model }
+        : { base: { model: options.model, weights: baseWeights } }),
       data: {
         file: basename(options.data),
         sha256: loaded.sha256,
@@ -421,6 +424,16 @@ export class TrainingRun {
       logBytes: this.#position.logBytes + Buffer.byteLength(text),
     };
   }
+}
+
+/** An anchor holds to what was learnt before. @throws UsageError where nothing was */
+function refuseAnchor({ fromScratch, anchor, model }: FinetuneOptions): void {
+  if (fromScratch !== true || anchor === undefined) return;
+  throw new UsageError({
+    what: "an anchor would hold the training to random weights",
+    where: model,
+    hint: "leave the anchor out, or start from a trained model, without --from-scratch",
+  });
 }
 
 /** Only the log of the training that is continued is written to again. */

@@ -55,6 +55,8 @@ export interface FinetuneOptions extends Omit<DataOptions, "signal"> {
   readonly freeze?: readonly string[] | undefined;
   /** A new head for so many classes, or for classes of these names. */
   readonly labels?: number | readonly string[] | undefined;
+  /** Begins at random weights: the model's folder needs its configuration and tokenizer alone. */
+  readonly fromScratch?: boolean | undefined;
   readonly anchor?: AnchorOptions | undefined;
   /** Examples on which the model is measured after each epoch; the best weights are kept. */
   readonly validation?: string | undefined;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { ParameterSpec } from "../architectures/architecture.js";
 import { ConfigReader, type ConfigValue } from "../architectures/config.js";
 import { networkOf } from "../architectures/index.js";
-import type { TensorEntry } from "../checkpoint/checkpoint.js";
+import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { ModelError, UsageError } from "../errors.js";
 import { resolveModelFolder } from "../hub/resolve-model.js";
@@ -20,15 +20,22 @@ export interface Start {
   readonly fresh: readonly ParameterSpec[];
 }
 
+export interface StartOptions {
+  /** A new classifier: for so many classes, or for classes of these names. Whatever head the model had is dropped. */
+  readonly labels?: number | readonly string[] | undefined;
+  /** All weights begin at random numbers: the folder needs a configuration alone, and weights in it are not read. */
+  readonly fromScratch?: boolean | undefined;
+}
+
 /**
- * Opens a model to be trained. With `labels` it gets a new classifier: for so many classes, or for classes of these names; whatever
- * head it had is dropped.
+ * Opens a model to be trained.
  * @throws as `openModel`; ModelError where the family has no classifier, or the checkpoint lacks more than a head
  */
 export async function openStart(
   name: string,
-  labels: number | readonly string[] | undefined,
+  { labels, fromScratch = false }: StartOptions = {},
 ): Promise<Start> {
+  if (fromScratch) return scratch(name, await resolveModelFolder(name), labels);
   if (labels === undefined) {
     const model = await openModel(name);
     return { model, config: configValues(model.folder), fresh: [] };
@@ -75,6 +82,38 @@ export async function openStart(
     checkpoint.close();
     throw error;
   }
+}
+
+/** A model of which there is a configuration and nothing else. */
+function scratch(
+  name: string,
+  folder: string,
+  labels: number | readonly string[] | undefined,
+): Start {
+  const { where } = readConfig(folder);
+  const values = configValues(folder);
+  const config = labels === undefined ? values : withLabels(values, labels);
+  const reader = new ConfigReader(config, where);
+  const network = networkOf(reader);
+  const checkpoint: Checkpoint = {
+    path: folder,
+    format: "none",
+    tensors: new Map(),
+    aliases: new Map(),
+    metadata: {},
+    files: [],
+    close: () => {},
+  };
+  const model: Model = {
+    name,
+    folder,
+    config: reader,
+    network,
+    checkpoint,
+    tensors: new Map(),
+    close: () => {},
+  };
+  return { model, config, fresh: network.parameters };
 }
 
 /** Every parameter of the network, as training begins. */

@@ -7,6 +7,7 @@ import { readElements } from "../../src/checkpoint/read.js";
 import { writeSafetensors } from "../../src/checkpoint/write.js";
 import { encode } from "../../src/dtypes/codec.js";
 import { formatFisherMetadata } from "../../src/fisher/format.js";
+import { initialParameters } from "../../src/model/initialize.js";
 import { openModel } from "../../src/model/open.js";
 import { readWeights } from "../../src/model/weights.js";
 import type { FinetuneEvent, FinetuneResult } from "../../src/train/events.js";
@@ -142,6 +143,40 @@ describe("a fine-tuned folder", () => {
     // The same training, once rounded to 8 bits at the end and once not.
     expect(difference).toBeGreaterThan(0);
     expect(difference).toBeLessThan(0.01);
+  });
+
+  it("can be made from a configuration alone: weights that are there are not read", async () => {
+    const bare = join(root, "bare");
+    mkdirSync(bare);
+    cpSync(join(gpt2, "config.json"), join(bare, "config.json"));
+    const settings = {
+      data: join(gpt2, "train.jsonl"),
+      fromScratch: true,
+      learningRate: 0,
+      epochs: 1,
+      seed: 5,
+    };
+    const first = await train({ ...settings, model: bare });
+    const model = await openModel(first.out);
+    const { network, tensors } = model;
+    const expected = initialParameters(network, { seed: 5, spread: 0.3 });
+    for (const { name } of network.parameters) {
+      const entry = tensors.get(name);
+      if (entry === undefined) throw new Error(`no ${name}`);
+      expect(readWeights(entry), name).toEqual(expected.get(name));
+    }
+    model.close();
+    const record: unknown = JSON.parse(readFileSync(join(first.out, "training.json"), "utf8"));
+    expect(record).toMatchObject({ base: null, configuration: bare });
+    const whole = await train({ ...settings, model: gpt2 });
+    expect(await distance(whole.out, first.out)).toBe(0);
+
+    const learnt = await train({ ...settings, model: bare, learningRate: 0.005, epochs: 5 });
+    const losses = curve(learnt.events);
+    expect(losses.at(-1) ?? NaN).toBeLessThan(0.9 * (losses[0] ?? NaN));
+    await expect(train({ ...settings, model: bare, anchor: { l2: 1 } })).rejects.toThrow(
+      /hold the training to random weights/,
+    );
   });
 
   it("is byte for byte the base's weights at a learning rate of 0", async () => {
