@@ -99,7 +99,7 @@ function missing(path: string): CheckpointError {
     what: "no such file or folder",
     where: path,
     hint: looksLikeHubId
-      ? `a model on the Hugging Face hub has to be downloaded first: hf download ${path} --local-dir ${path}`
+      ? "name a folder or file here; ids of the Hugging Face Hub are for the commands that run a model (fisher, evaluate, predict, generate, finetune) and for recipes"
       : "check the path",
   });
 }

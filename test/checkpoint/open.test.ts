@@ -91,7 +91,7 @@ describe("a folder", () => {
 describe("a path", () => {
   test("that is missing, or names a model on the hub", async () => {
     expect(await refusal(join(folder, "none"))).toContain("no such file or folder");
-    expect(await refusal("google/gemma-2b")).toContain("hf download google/gemma-2b");
+    expect(await refusal("google/gemma-2b")).toContain("ids of the Hugging Face Hub");
   });
 
   test("that the file system refuses", async () => {
