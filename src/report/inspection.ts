@@ -1,3 +1,4 @@
+import type { FisherMetadata } from "../fisher/format.js";
 import { grouped } from "../run/card.js";
 import type { CheckpointComparison, Difference, TensorComparison } from "./compare.js";
 import type { CheckpointSummary } from "./inspect.js";
@@ -20,18 +21,7 @@ export function describeCheckpoint(summary: CheckpointSummary, width?: number): 
     ["fingerprint", shortFingerprint(summary.fingerprint)],
   ];
   if (fisher !== undefined) {
-    const draws = fisher.draws === undefined ? "" : `, ${fisher.draws} per example`;
-    facts.push(
-      [
-        "Fisher",
-        `mean over ${grouped(fisher.examples)} examples; N = ${grouped(fisher.trainSize)}`,
-      ],
-      ["", `${fisher.estimator}, labels ${fisher.labels}${draws}, loss ${fisher.loss}`],
-    );
-    if (fisher.model !== undefined) facts.push(["", `of ${fisher.model}`]);
-    if (fisher.weights !== undefined) {
-      facts.push(["", `at the weights ${shortFingerprint(fisher.weights)}`]);
-    }
+    describeFisher(fisher).forEach((text, i) => facts.push([i === 0 ? "Fisher" : "", text]));
   } else {
     Object.entries(metadata).forEach(([key, value], i) =>
       facts.push([i === 0 ? "metadata" : "", `${key}: ${oneLine(value)}`]),
@@ -58,6 +48,37 @@ export function describeCheckpoint(summary: CheckpointSummary, width?: number): 
   );
   const lines = facts.map(([label, text]) => `  ${label.padEnd(12)}${text}`);
   return `${path}\n${lines.join("\n")}\n\n${table}`;
+}
+
+/** All that a Fisher file says of itself, line by line. */
+function describeFisher(fisher: FisherMetadata): readonly string[] {
+  const { draws, seed, definition, maxLength, data, dataSha256, accumulation } = fisher;
+  const facts = (...parts: readonly (string | false)[]): string =>
+    parts.filter((part) => part !== false && part !== "").join(", ");
+  return [
+    `mean over ${grouped(fisher.examples)} examples; N = ${grouped(fisher.trainSize)}`,
+    facts(
+      fisher.estimator,
+      fisher.batch !== undefined && `batches of ${grouped(fisher.batch)}`,
+      fisher.step !== undefined && `after ${grouped(fisher.step)} steps`,
+      `labels ${fisher.labels}`,
+      draws !== undefined && `${draws} per example`,
+      seed !== undefined && `seed ${seed}`,
+      `loss ${fisher.loss}`,
+      definition ?? false,
+    ),
+    facts(
+      data !== undefined && `on ${oneLine(data)}`,
+      dataSha256 !== undefined && `SHA-256 ${dataSha256.slice(0, 12)}`,
+      maxLength !== undefined && `cut to ${grouped(maxLength)} tokens`,
+    ),
+    fisher.model === undefined ? "" : `of ${oneLine(fisher.model)}`,
+    fisher.weights === undefined ? "" : `at the weights ${shortFingerprint(fisher.weights)}`,
+    facts(
+      fisher.createdWith !== undefined && `written by ${oneLine(fisher.createdWith)}`,
+      accumulation !== undefined && `sums in ${oneLine(accumulation)}`,
+    ),
+  ].filter((line) => line !== "");
 }
 
 /** Two checkpoints for people: the tensors that differ, and how much all of them together do. */

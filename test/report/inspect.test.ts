@@ -65,6 +65,35 @@ describe("inspectCheckpoint", () => {
     expect(summary.fisher).toEqual(fisher);
     expect(describeCheckpoint(summary)).toContain("N = 20,000");
 
+    const whole: FisherMetadata = {
+      ...fisher,
+      seed: 7,
+      definition: "per-sequence",
+      maxLength: 128,
+      data: "yelp.jsonl",
+      dataSha256: "0123456789abcdef".repeat(4),
+      accumulation: "f64",
+      batch: 16,
+      step: 1250,
+      model: "yelp",
+      createdWith: "gradmerge 0.1.0",
+      weights: `sha256-sampled:${"fedcba9876543210".repeat(4)}`,
+    };
+    const all = join(root, "whole.safetensors");
+    writeSafetensors(all, tensors, formatFisherMetadata(whole));
+    const text = describeCheckpoint(await inspectCheckpoint(all));
+    for (const part of [
+      "mean over 2,000 examples; N = 20,000",
+      "gradients, batches of 16, after 1,250 steps, labels sampled, 3 per example, seed 7",
+      "loss cross_entropy, per-sequence",
+      "on yelp.jsonl, SHA-256 0123456789ab, cut to 128 tokens",
+      "of yelp",
+      "at the weights sha256-sampled:fedcba98",
+      "written by gradmerge 0.1.0, sums in f64",
+    ]) {
+      expect(text).toContain(part);
+    }
+
     const broken = join(root, "broken.safetensors");
     writeSafetensors(broken, tensors, { ...metadata, train_size: "many" });
     const problem = await inspectCheckpoint(broken);
