@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { openFile } from "../bytes/file.js";
 import { byteLength } from "../dtypes/dtype.js";
 import { GradmergeError, OutputError } from "../errors.js";
+import { refuseExisting } from "./existing.js";
 import {
   BOS,
   EOS,
@@ -48,13 +49,7 @@ const CHUNK = 1 << 18;
 export function convertLlama2c(options: ConvertLlama2cOptions): ConvertLlama2cResult {
   const { shardBytes = 5e9 } = options;
   const out = resolve(options.out);
-  if (existsSync(out)) {
-    throw new OutputError({
-      what: "the output is already there",
-      where: options.out,
-      hint: "Choose another folder, or remove this one; nothing is overwritten.",
-    });
-  }
+  refuseExisting(options.out, "folder");
   const source = openFile(options.model);
   try {
     const { config, tensors } = readLlama2c(source);

@@ -1,7 +1,8 @@
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { byteLength } from "../dtypes/dtype.js";
 import { GradmergeError, OutputError } from "../errors.js";
+import { refuseExisting } from "./existing.js";
 import { countElements, encodeSafetensorsHeader, type TensorSpec } from "./safetensors.js";
 
 /** A tensor whose bytes come piece by piece, in row-major order. */
@@ -21,13 +22,7 @@ export function streamSafetensors(
   metadata: Readonly<Record<string, string>> = { format: "pt" },
 ): void {
   const header = encodeSafetensorsHeader(tensors, metadata);
-  if (existsSync(path)) {
-    throw new OutputError({
-      what: "the output is already there",
-      where: path,
-      hint: "Choose another name, or remove the file; nothing is overwritten.",
-    });
-  }
+  refuseExisting(path, "file");
   const partial = `${path}.partial`;
   let fd: number | undefined;
   try {

@@ -70,12 +70,13 @@ function collectData(
 
 async function diagnoseCommand(recipe: string, flags: Flags): Promise<void> {
   try {
-    const { refuseExisting, writeDiagnosis } = await import("../diagnose/write.js");
+    const { refuseExisting } = await import("../checkpoint/existing.js");
+    const { writeDiagnosis } = await import("../diagnose/write.js");
     const { diagnose } = await import("../diagnose/diagnose.js");
     const { describeDiagnosis } = await import("../diagnose/describe.js");
     const { showWork } = await import("../report/work.js");
     const { out, json, ...options } = flags;
-    if (out !== undefined) refuseExisting(out);
+    if (out !== undefined) refuseExisting(out, "folder");
     const progress = showWork(process.stderr);
     const diagnosis = await diagnose({ recipe, ...options, onProgress: progress.show }).finally(
       () => progress.clear(),

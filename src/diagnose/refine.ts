@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { refuseExisting } from "../checkpoint/existing.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import type { OutputDType } from "../dtypes/dtype.js";
-import { OutputError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import { estimateFisher } from "../estimate/fisher.js";
 import { readWeights } from "../model/weights.js";
 import type { Recipe } from "../recipe/recipe.js";
@@ -71,13 +72,7 @@ const FIRST_STEP = 0.1;
  * objective; OutputError where the output exists; and whatever planning, merging, gradients and Fishers throw
  */
 export async function refine(options: RefineOptions): Promise<Refinement> {
-  if (existsSync(options.out)) {
-    throw new OutputError({
-      what: "the output is already there",
-      where: options.out,
-      hint: "choose another folder, or remove this one; nothing is overwritten",
-    });
-  }
+  refuseExisting(options.out, "folder");
   const recipe = typeof options.recipe === "string" ? loadRecipe(options.recipe) : options.recipe;
   const problem = await openProblem(recipe);
   const scratch = mkdtempSync(join(options.scratch ?? tmpdir(), "gradmerge-refine-"));

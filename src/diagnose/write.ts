@@ -1,17 +1,8 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { refuseExisting } from "../checkpoint/existing.js";
 import { OutputError } from "../errors.js";
 import type { Diagnosis } from "./diagnosis.js";
-
-/** @throws OutputError where there is something of this name */
-export function refuseExisting(out: string): void {
-  if (!existsSync(out)) return;
-  throw new OutputError({
-    what: "the output is already there",
-    where: out,
-    hint: "choose another folder, or remove this one; nothing is overwritten",
-  });
-}
 
 /**
  * Writes `diagnosis.json` and `report.html` into a new folder.
@@ -19,7 +10,7 @@ export function refuseExisting(out: string): void {
  * @throws OutputError where the folder exists or cannot be written
  */
 export async function writeDiagnosis(out: string, diagnosis: Diagnosis): Promise<string> {
-  refuseExisting(out);
+  refuseExisting(out, "folder");
   const { diagnosisPage } = await import("./page.js");
   const page = diagnosisPage(diagnosis);
   const report = join(out, "report.html");

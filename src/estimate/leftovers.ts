@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { refuseExisting } from "../checkpoint/existing.js";
 import { type ErrorTag, GradmergeError, OutputError } from "../errors.js";
 import { savedPath } from "./fisher-progress.js";
 
@@ -11,13 +12,7 @@ export const layersFolder = (out: string): string => `${out}.layers`;
  * @throws OutputError where it exists, or where its folder is missing or may not be written to
  */
 export function checkOutput(out: string): void {
-  if (existsSync(out)) {
-    throw new OutputError({
-      what: "the output is already there",
-      where: out,
-      hint: "choose another name, or remove the file; nothing is overwritten",
-    });
-  }
+  refuseExisting(out, "file");
   const folder = dirname(resolve(out));
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
     throw new OutputError({

@@ -1,4 +1,5 @@
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { refuseExisting } from "../checkpoint/existing.js";
 import { GradmergeError, OutputError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import type { NetworkPrediction, PredictOptions } from "./predict.js";
@@ -31,13 +32,7 @@ const BLOCK = 1 << 20;
 export async function predictFile(options: PredictFileOptions): Promise<PredictFileResult> {
   const start = performance.now();
   const { out } = options;
-  if (existsSync(out)) {
-    throw new OutputError({
-      what: "the output is already there",
-      where: out,
-      hint: "choose another name, or remove the file; nothing is overwritten",
-    });
-  }
+  refuseExisting(out, "file");
   const model = await openModel(options.model);
   const partial = `${out}.partial`;
   let file: number | undefined;

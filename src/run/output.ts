@@ -19,6 +19,7 @@ import {
 import { copyFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { refuseExisting } from "../checkpoint/existing.js";
 import { OutputError } from "../errors.js";
 import type { Plan } from "../plan/plan.js";
 import { writeError } from "./engine.js";
@@ -174,7 +175,7 @@ export class Output {
       for (const { fd } of this.shards) fsyncSync(fd);
       this.close();
       syncFile(this.folder);
-      if (existsSync(this.#target)) throw exists(this.#target);
+      refuseExisting(this.#target, "folder");
       renameSync(this.folder, this.#target);
       // Last, so that there is no moment at which an interrupted merge could not be continued.
       rmSync(join(this.#target, JOURNAL_FILE), { force: true });
@@ -218,7 +219,7 @@ function writeWhole(fd: number, bytes: Uint8Array): void {
 
 /** What an interrupted run left behind that can be continued, if anything. */
 function checkTarget(plan: Plan, target: string, resume: boolean): JournalState | undefined {
-  if (existsSync(target)) throw exists(target);
+  refuseExisting(target, "folder");
   const folder = partialFolder(target);
   if (!existsSync(folder) || isUntouched(folder)) return undefined;
   if (!existsSync(join(folder, JOURNAL_FILE))) {
@@ -267,14 +268,6 @@ function checkShards(plan: Plan, folder: string): void {
       hint: `Remove ${folder} and start again.`,
     });
   }
-}
-
-function exists(target: string): OutputError {
-  return new OutputError({
-    what: "the output is already there",
-    where: target,
-    hint: "Choose another folder, or remove this one; nothing is overwritten.",
-  });
 }
 
 /** A sparse file is longer than the disk has room for without a word: the room is asked for first. */

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
+import { refuseExisting } from "../checkpoint/existing.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { streamSafetensors } from "../checkpoint/stream.js";
 import { OutputError } from "../errors.js";
@@ -60,13 +61,7 @@ export const partialFolder = (out: string): string => `${resolve(out)}.partial`;
 
 /** @throws OutputError where the output exists, or an interrupted training lies there and is not to be continued */
 export function checkTarget(out: string, resume: boolean): void {
-  if (existsSync(out)) {
-    throw new OutputError({
-      what: "the output is already there",
-      where: out,
-      hint: "choose another folder, or remove this one; nothing is overwritten",
-    });
-  }
+  refuseExisting(out, "folder");
   const folder = partialFolder(out);
   if (resume || !existsSync(folder)) return;
   throw new OutputError({
