@@ -4,23 +4,13 @@ import { CheckpointError } from "../errors.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { openCheckpointFile } from "./open-file.js";
 import { openSharded } from "./sharded.js";
-
-/** The names that Hugging Face libraries write, in the order in which they look for them. */
-const STANDARD_NAMES = [
-  "model.safetensors",
-  "model.safetensors.index.json",
-  "pytorch_model.bin",
-  "pytorch_model.bin.index.json",
-  "diffusion_pytorch_model.safetensors",
-  "diffusion_pytorch_model.safetensors.index.json",
-  "diffusion_pytorch_model.bin",
-  "diffusion_pytorch_model.bin.index.json",
-];
-const INDEX_SUFFIX = ".index.json";
-/** What stands beside weights and is none: curvatures, adapters, and the state of a training run. */
-const NOT_WEIGHTS = /^(fisher.*|adapter_model)\.safetensors$|^adapter_model\.bin$/;
-const TRAINING_STATE = /^(optimizer|scheduler|training_args|rng_state|random_states|scaler)/;
-const ADAPTER = /^adapter_(model\.(safetensors|bin)|config\.json)$/;
+import {
+  EXPECTED_WEIGHTS,
+  isAdapter,
+  isIndex,
+  ONE_FILE,
+  weightFilesAmong,
+} from "./weight-files.js";
 
 /**
  * Opens a checkpoint: a safetensors or PyTorch file, an index of shards, or a folder that holds one of these.
@@ -37,7 +27,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   if (stat === undefined) throw missing(path);
   const absolute = resolve(path);
   const file = stat.isDirectory() ? join(absolute, weightsFile(absolute)) : absolute;
-  const checkpoint = file.endsWith(INDEX_SUFFIX)
+  const checkpoint = isIndex(file)
     ? await openSharded(file, openCheckpointFile)
     : await openCheckpointFile(file);
   return { ...checkpoint, path };
@@ -45,13 +35,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 
 function weightsFile(folder: string): string {
   const names = readable(folder, () => readdirSync(folder)).sort();
-  const standard = STANDARD_NAMES.find((name) => names.includes(name));
-  if (standard !== undefined) return standard;
-
-  const weights = names.filter((name) => !NOT_WEIGHTS.test(name) && !TRAINING_STATE.test(name));
-  const safetensors = weights.filter((name) => name.endsWith(".safetensors"));
-  const candidates =
-    safetensors.length > 0 ? safetensors : weights.filter((name) => /\.(bin|pt|pth)$/.test(name));
+  const candidates = weightFilesAmong(names);
   const [only] = candidates;
   if (only !== undefined && candidates.length === 1) return only;
   if (candidates.length > 1) {
@@ -59,11 +43,11 @@ function weightsFile(folder: string): string {
       what: "several files could be the weights",
       where: folder,
       got: listing(candidates),
-      expected: `one file, or one of the standard names such as ${STANDARD_NAMES.slice(0, 2).join(" or ")}`,
+      expected: ONE_FILE,
       hint: "name the file itself instead of the folder",
     });
   }
-  if (names.some((name) => ADAPTER.test(name))) {
+  if (names.some(isAdapter)) {
     throw new CheckpointError({
       what: "the folder holds an adapter without the weights of its base, and adapters are not supported yet",
       where: folder,
@@ -75,7 +59,7 @@ function weightsFile(folder: string): string {
     what: "no weights in this folder",
     where: folder,
     got: names.length === 0 ? "an empty folder" : listing(names),
-    expected: "model.safetensors, pytorch_model.bin, or an index of shards",
+    expected: EXPECTED_WEIGHTS,
   });
 }
 

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { EXPECTED_WEIGHTS, isAdapter, isIndex } from "../checkpoint/weight-files.js";
 import { HubError } from "../errors.js";
 import { sizeOf } from "./cache.js";
 import { listRepository, resolveCommit, type HubFile } from "./listing.js";
-import { INDEX_SUFFIX, selectModelFiles, shardsOf } from "./select.js";
+import { selectModelFiles, shardsOf } from "./select.js";
 import { HubSession, hubIdOf } from "./session.js";
 import type { HubOptions } from "./settings.js";
 
@@ -75,7 +76,6 @@ async function download(
   const byName = new Map(files.map((file) => [nameOf(file.path), file]));
   const chosen = selectModelFiles([...byName.keys()], extra, session.where(commit));
   if (chosen === undefined) throw noWeights(session, commit, [...byName.keys()]);
-  const isIndex = (name: string): boolean => name.endsWith(INDEX_SUFFIX);
   const fetch = (names: readonly string[]): Promise<void> =>
     session.download(
       commit,
@@ -97,7 +97,7 @@ async function download(
 function isWhole(at: string, names: readonly string[]): boolean {
   const chosen = selectModelFiles(names, [], at);
   if (chosen === undefined) return false;
-  if (!chosen.weights.endsWith(INDEX_SUFFIX)) return true;
+  if (!isIndex(chosen.weights)) return true;
   return shards(at, chosen.weights).every((name) => sizeOf(join(at, name)) !== undefined);
 }
 
@@ -120,9 +120,7 @@ function missingShard(session: HubSession, commit: string, name: string): HubErr
 }
 
 function noWeights(session: HubSession, commit: string, names: readonly string[]): HubError {
-  const adapter = names.some((name) =>
-    /^adapter_(model\.(safetensors|bin)|config\.json)$/.test(name),
-  );
+  const adapter = names.some(isAdapter);
   const shown = names.slice(0, 20).join(", ");
   return new HubError({
     what: adapter
@@ -130,7 +128,7 @@ function noWeights(session: HubSession, commit: string, names: readonly string[]
       : "the repository has no weights as safetensors or PyTorch files",
     where: session.where(commit),
     got: names.length === 0 ? "no files" : `${shown}${names.length > 20 ? ", …" : ""}`,
-    expected: "model.safetensors, pytorch_model.bin, or an index of shards",
+    expected: EXPECTED_WEIGHTS,
     hint: adapter
       ? "merge the adapter into its base model first and use that folder"
       : "where they lie in a folder of the repository, name it: hf://organisation/name/folder",

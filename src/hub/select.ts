@@ -1,3 +1,4 @@
+import { ONE_FILE, weightFilesAmong } from "../checkpoint/weight-files.js";
 import { HubError } from "../errors.js";
 
 /** What tells how a model is built, how its inputs are prepared, and what it is asked. Small, whatever the model. */
@@ -21,22 +22,6 @@ const SIDE_FILES = new Set([
   "chat_template.json",
 ]);
 
-/** In the order in which `openCheckpoint` looks for weights in a folder: what is opened is what is downloaded. */
-const STANDARD_WEIGHTS = [
-  "model.safetensors",
-  "model.safetensors.index.json",
-  "pytorch_model.bin",
-  "pytorch_model.bin.index.json",
-  "diffusion_pytorch_model.safetensors",
-  "diffusion_pytorch_model.safetensors.index.json",
-  "diffusion_pytorch_model.bin",
-  "diffusion_pytorch_model.bin.index.json",
-];
-const NO_WEIGHTS = /^(fisher.*|adapter_model)\.safetensors$|^adapter_model\.bin$/;
-const TRAINING_STATE = /^(optimizer|scheduler|training_args|rng_state|random_states|scaler)/;
-
-export const INDEX_SUFFIX = ".index.json";
-
 /** The files that are needed of a model, by name. */
 export interface ModelFiles {
   readonly side: readonly string[];
@@ -45,8 +30,9 @@ export interface ModelFiles {
 }
 
 /**
- * Chooses from the names of a model's folder: its configuration and tokenizer, and its weights once; copies for other runtimes (ONNX,
- * TensorFlow, Flax, GGUF), other precisions and training states are left. Undefined where there are no weights.
+ * Chooses from the names of a model's folder: its configuration and tokenizer, and its weights once, by the rule of `openCheckpoint`;
+ * copies for other runtimes (ONNX, TensorFlow, Flax, GGUF), other precisions and training states are left. Undefined where there
+ * are no weights.
  * `extra` names files that are taken too where they are there.
  *
  * @throws HubError where several files could be the weights
@@ -56,8 +42,7 @@ export function selectModelFiles(
   extra: readonly string[],
   where: string,
 ): ModelFiles | undefined {
-  const weights =
-    STANDARD_WEIGHTS.find((name) => names.includes(name)) ?? onlyWeights(names, where);
+  const weights = onlyWeights(names, where);
   if (weights === undefined) return undefined;
   return {
     side: names.filter(
@@ -68,16 +53,13 @@ export function selectModelFiles(
 }
 
 function onlyWeights(names: readonly string[], where: string): string | undefined {
-  const all = names.filter((name) => !NO_WEIGHTS.test(name) && !TRAINING_STATE.test(name));
-  const safetensors = all.filter((name) => name.endsWith(".safetensors"));
-  const candidates =
-    safetensors.length > 0 ? safetensors : all.filter((name) => /\.(bin|pt|pth)$/.test(name));
+  const candidates = weightFilesAmong(names);
   if (candidates.length > 1) {
     throw new HubError({
       what: "several files of the model could be its weights",
       where,
       got: candidates.slice(0, 20).join(", "),
-      expected: `one file, or one of the standard names such as ${STANDARD_WEIGHTS.slice(0, 2).join(" or ")}`,
+      expected: ONE_FILE,
       hint: "download the right one by hand and name its file",
     });
   }

@@ -1,0 +1,42 @@
+/** The names that Hugging Face libraries write, in the order in which they look for them. */
+const STANDARD_NAMES = [
+  "model.safetensors",
+  "model.safetensors.index.json",
+  "pytorch_model.bin",
+  "pytorch_model.bin.index.json",
+  "diffusion_pytorch_model.safetensors",
+  "diffusion_pytorch_model.safetensors.index.json",
+  "diffusion_pytorch_model.bin",
+  "diffusion_pytorch_model.bin.index.json",
+];
+/** What stands beside weights and is none: curvatures, adapters, and the state of a training run. */
+const NOT_WEIGHTS = /^(fisher.*|adapter_model)\.safetensors$|^adapter_model\.bin$/;
+const TRAINING_STATE = /^(optimizer|scheduler|training_args|rng_state|random_states|scaler)/;
+const ADAPTER = /^adapter_(model\.(safetensors|bin)|config\.json)$/;
+const INDEX_SUFFIX = ".index.json";
+
+/** For messages. */
+export const EXPECTED_WEIGHTS = "model.safetensors, pytorch_model.bin, or an index of shards";
+export const ONE_FILE = `one file, or one of the standard names such as ${STANDARD_NAMES.slice(0, 2).join(" or ")}`;
+
+/**
+ * The files of a folder, by their names, that could be its weights, on this machine and on the Hub: the first of the standard names
+ * (model.safetensors, its index, pytorch_model.bin, its index, and the same of diffusion_pytorch_model); without any of them the
+ * *.safetensors files, else the *.bin, *.pt and *.pth files. Fishers, adapters and the state of a training run are none. One file
+ * is a clear case; where there are several, nobody can know.
+ */
+export function weightFilesAmong(names: readonly string[]): readonly string[] {
+  const standard = STANDARD_NAMES.find((name) => names.includes(name));
+  if (standard !== undefined) return [standard];
+  const weights = names.filter((name) => !NOT_WEIGHTS.test(name) && !TRAINING_STATE.test(name));
+  const safetensors = weights.filter((name) => name.endsWith(".safetensors"));
+  return safetensors.length > 0
+    ? safetensors
+    : weights.filter((name) => /\.(bin|pt|pth)$/.test(name));
+}
+
+/** Whether a file is an index of shards. */
+export const isIndex = (name: string): boolean => name.endsWith(INDEX_SUFFIX);
+
+/** Whether a file belongs to an adapter. */
+export const isAdapter = (name: string): boolean => ADAPTER.test(name);
