@@ -1,4 +1,3 @@
-import type { ModelError } from "../errors.js";
 import type { Architecture, Network } from "./architecture.js";
 import { bert } from "./bert.js";
 import { cnn } from "./cnn.js";
@@ -14,7 +13,7 @@ import { t5 } from "./t5.js";
 import { vit } from "./vit.js";
 
 /** The families that are known, one line each. */
-export const ARCHITECTURES: readonly Architecture[] = [
+const ARCHITECTURES: readonly Architecture[] = [
   bert,
   roberta,
   distilbert,
@@ -41,9 +40,4 @@ export function networkOf(config: ConfigReader): Network {
     ARCHITECTURES.flatMap((one) => one.modelTypes).join(", "),
     "merging needs no known architecture; only gradients, predictions and training do",
   );
-}
-
-/** An error for a head that a family does not have here. */
-export function unknownHead(config: ConfigReader, supported: readonly string[]): ModelError {
-  return config.refuse("architectures", supported.join(", "));
 }

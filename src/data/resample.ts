@@ -20,7 +20,6 @@ const FILTERS: ReadonlyMap<number, Filter> = new Map([
   [4, { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) }],
   [5, { support: 1, weight: hamming }],
 ]);
-export const NEAREST = 0;
 export const BILINEAR = 2;
 export const RESAMPLING_NAMES = [
   "nearest",

@@ -1,7 +1,7 @@
 import type { Metric } from "./metric.js";
 
 /** As most papers have it since Guo et al. 2017. */
-export const CALIBRATION_BINS = 15;
+const CALIBRATION_BINS = 15;
 
 export interface Calibration {
   /** Over bins of equal width. */

@@ -5,7 +5,7 @@ import type { FeedData } from "../runtime/session.js";
 import type { BatchShape } from "./graphs.js";
 
 /** A place without a token to be predicted. */
-export const IGNORED = -100;
+const IGNORED = -100;
 
 /**
  * The inputs of a batch, padded at the end to its static shape. Where there are fewer examples than places for them,

@@ -25,7 +25,7 @@ import type {
 import { listSideFiles } from "./side-files.js";
 
 /** What `transformers` cuts its files to. */
-export const DEFAULT_SHARD_BYTES = 5e9;
+const DEFAULT_SHARD_BYTES = 5e9;
 
 /** The largest tile: large enough for system calls to vanish, small enough to stay in the caches. */
 const TILE_ELEMENTS = 1 << 17;

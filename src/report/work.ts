@@ -41,7 +41,7 @@ export function showWork(target: ProgressTarget): {
 }
 
 /** "examples: 1,200 of 2,000, 8.2 examples/s, 98 s left" */
-export function describeStep(step: WorkStep): string {
+function describeStep(step: WorkStep): string {
   const { stage, done, total, examplesPerSecond: speed, secondsLeft } = step;
   if (total === Infinity) return `${stage}: ${Math.floor(done)}  ${rateOf(speed)}`;
   const share = total === 0 ? 100 : (100 * done) / total;

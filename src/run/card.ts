@@ -84,7 +84,7 @@ export function grouped(whole: number): string {
   return String(whole).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
 
-export function percent(share: number): string {
+function percent(share: number): string {
   return Number.isFinite(share)
     ? `${(100 * share).toFixed(share > 0 && share < 0.001 ? 4 : 2)}%`
     : "–";

@@ -35,7 +35,7 @@ import {
 const syncData = promisify(fdatasync);
 
 /** Beside the output, so that the last rename stays on one file system. */
-export const partialFolder = (output: string): string => `${resolve(output)}.partial`;
+const partialFolder = (output: string): string => `${resolve(output)}.partial`;
 
 /** The record of a finished merge, in its folder: by it, `--resume` knows its own work. */
 export const RECORD_FILE = "gradmerge.json";

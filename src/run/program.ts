@@ -36,7 +36,7 @@ export type Pass =
   | { readonly kind: "equal"; readonly stage: number; readonly kernel: number };
 
 /** Rounds that a search takes at most: a wrong guess, then 12 of the 31 bits of a magnitude in each. */
-export const HISTOGRAM_ROUNDS = 4;
+const HISTOGRAM_ROUNDS = 4;
 
 /** What is remembered of a search between its passes, in this order; the names of values are `<key>.<name>`. */
 export const SEARCH_VALUES = [

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { fileSource, openFile } from "../../src/bytes/file.js";
-import { memorySource } from "../../src/bytes/memory.js";
+import { memorySource } from "./memory.js";
 import { readBytes } from "../../src/bytes/read.js";
 import { CheckpointError, TruncatedError } from "../../src/errors.js";
 

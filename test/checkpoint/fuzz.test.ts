@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { memorySource } from "../../src/bytes/memory.js";
+import { memorySource } from "../bytes/memory.js";
 import type { ByteSource } from "../../src/bytes/source.js";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.js";
 import { openCheckpointSource } from "../../src/checkpoint/open-file.js";

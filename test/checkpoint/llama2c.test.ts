@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { memorySource } from "../../src/bytes/memory.js";
+import { memorySource } from "../bytes/memory.js";
 import { readLlama2c } from "../../src/checkpoint/llama2c.js";
 import { readTensor } from "../../src/checkpoint/read.js";
 import { decode } from "../../src/dtypes/codec.js";

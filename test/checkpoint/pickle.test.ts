@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { memorySource } from "../../src/bytes/memory.js";
+import { memorySource } from "../bytes/memory.js";
 import { PickleCursor } from "../../src/checkpoint/pickle-cursor.js";
 import {
   PickleDict,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { memorySource } from "../../src/bytes/memory.js";
+import { memorySource } from "../bytes/memory.js";
 import type { Checkpoint, TensorEntry } from "../../src/checkpoint/checkpoint.js";
 import type { DType } from "../../src/dtypes/dtype.js";
 import { methodNamed } from "../../src/methods/index.js";

@@ -1,5 +1,5 @@
-import { truncated } from "./file.js";
-import type { ByteSource } from "./source.js";
+import { truncated } from "../../src/bytes/file.js";
+import type { ByteSource } from "../../src/bytes/source.js";
 
 /** Bytes in memory as a source; `name` stands for the path in messages. */
 export function memorySource(name: string, bytes: Uint8Array): ByteSource {
