@@ -1,17 +1,14 @@
-import { InvalidArgumentError, type Command } from "commander";
+import type { Command } from "commander";
 import { failWith } from "./fail.js";
-import { addRuntimeFlags, positiveInteger } from "./options.js";
+import {
+  addRuntimeFlags,
+  addTaskDataFlags,
+  type RuntimeFlags,
+  type TaskDataFlags,
+} from "./options.js";
 
-interface Flags {
-  readonly data?: Readonly<Record<string, string>>;
-  readonly examples?: number;
-  readonly maxLength?: number;
-  readonly textColumn?: string;
-  readonly pairColumn?: string;
-  readonly labelColumn?: string;
+interface Flags extends TaskDataFlags, RuntimeFlags {
   readonly out?: string;
-  readonly threads?: number;
-  readonly device?: "cpu" | "webgpu" | "wasm";
   readonly json?: true;
 }
 
@@ -33,39 +30,6 @@ Examples:
   $ gradmerge diagnose recipe.yaml --out diagnosis  and open diagnosis/report.html`,
     )
     .action(diagnoseCommand);
-}
-
-/** The flags by which tasks get their training data. */
-export function addTaskDataFlags(command: Command): Command {
-  return command
-    .option(
-      "--data <name=file>",
-      "training data of a model of the recipe, by its name there or the last part of it; once for each",
-      collectData,
-    )
-    .option("--examples <n>", "only the first N examples of each file", positiveInteger)
-    .option(
-      "--max-length <n>",
-      "cut texts to N tokens (default: what the model takes, at most 512)",
-      positiveInteger,
-    )
-    .option("--text-column <name>", "the column with the text (default: text)")
-    .option("--pair-column <name>", "the column with the second sentence of a pair")
-    .option("--label-column <name>", "the column with the class (default: label)");
-}
-
-function collectData(
-  text: string,
-  before: Readonly<Record<string, string>> = {},
-): Readonly<Record<string, string>> {
-  const at = text.indexOf("=");
-  const name = text.slice(0, at);
-  const file = text.slice(at + 1);
-  if (at < 1 || file === "") {
-    throw new InvalidArgumentError("Expected NAME=FILE, such as yelp=yelp/train.jsonl.");
-  }
-  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`${name} is given twice.`);
-  return { ...before, [name]: file };
 }
 
 async function diagnoseCommand(recipe: string, flags: Flags): Promise<void> {

@@ -1,11 +1,9 @@
 import type { Command } from "commander";
 import { failWith } from "./fail.js";
 import { interruptible } from "./interrupt.js";
-import { addDataFlags, addRuntimeFlags, type DataFlags } from "./options.js";
+import { addDataFlags, addRuntimeFlags, type DataFlags, type RuntimeFlags } from "./options.js";
 
-interface Flags extends DataFlags {
-  readonly threads?: number;
-  readonly device?: "cpu" | "webgpu" | "wasm";
+interface Flags extends DataFlags, RuntimeFlags {
   readonly json?: true;
 }
 

@@ -7,10 +7,11 @@ import {
   type DataFlags,
   oneOf,
   positiveInteger,
+  type RuntimeFlags,
   wholeNumber,
 } from "./options.js";
 
-interface Flags extends Partial<DataFlags> {
+interface Flags extends Partial<DataFlags>, RuntimeFlags {
   readonly out: string;
   readonly labels?: "exact" | "sampled" | "observed";
   readonly draws?: number;
@@ -18,8 +19,6 @@ interface Flags extends Partial<DataFlags> {
   readonly trainSize?: number;
   readonly dtype?: "f32" | "bf16";
   readonly memory?: string;
-  readonly threads?: number;
-  readonly device?: "cpu" | "webgpu" | "wasm";
   readonly definition?: "sequence" | "token";
   readonly estimator?: "gradients" | "minibatch";
   readonly batch?: number;

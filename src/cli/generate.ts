@@ -1,12 +1,10 @@
 import type { Command } from "commander";
 import { failWith } from "./fail.js";
-import { addRuntimeFlags, positiveInteger } from "./options.js";
+import { addRuntimeFlags, positiveInteger, type RuntimeFlags } from "./options.js";
 
-interface Flags {
+interface Flags extends RuntimeFlags {
   readonly prompt?: string;
   readonly tokens?: number;
-  readonly threads?: number;
-  readonly device?: "cpu" | "webgpu" | "wasm";
   readonly json?: true;
 }
 

@@ -14,6 +14,14 @@ export function wholeNumber(text: string): number {
   throw new InvalidArgumentError("Expected a whole number from 0 up.");
 }
 
+/** A decimal number such as 0.5, -3 or 2e-5. */
+export function decimal(text: string): number {
+  const value = Number(text);
+  const isDecimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim());
+  if (isDecimal && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError("Expected a number.");
+}
+
 export function oneOf<const T extends string>(...allowed: readonly T[]): (text: string) => T {
   return (text) => {
     const found = allowed.find((one) => one === text);
@@ -22,14 +30,32 @@ export function oneOf<const T extends string>(...allowed: readonly T[]): (text: 
   };
 }
 
-/** What `addDataFlags` gives. */
-export interface DataFlags {
-  readonly data: string;
+/** What `addExampleFlags` gives. */
+export interface ExampleFlags {
   readonly examples?: number;
   readonly maxLength?: number;
   readonly textColumn?: string;
   readonly pairColumn?: string;
   readonly labelColumn?: string;
+}
+
+/** The flags that say what is taken of data files. */
+export function addExampleFlags(command: Command, of = ""): Command {
+  return command
+    .option("--examples <n>", `only the first N examples${of}`, positiveInteger)
+    .option(
+      "--max-length <n>",
+      "cut texts to N tokens (default: what the model takes, at most 512)",
+      positiveInteger,
+    )
+    .option("--text-column <name>", "the column with the text (default: text)")
+    .option("--pair-column <name>", "the column with the second sentence of a pair")
+    .option("--label-column <name>", "the column with the class (default: label)");
+}
+
+/** What `addDataFlags` gives. */
+export interface DataFlags extends ExampleFlags {
+  readonly data: string;
   readonly labelFile?: string;
 }
 
@@ -40,23 +66,54 @@ export function addDataFlags(command: Command, required = true): Command {
     "JSON Lines, CSV, TSV, Parquet (also .gz), idx images, a folder of images, or a Hub id";
   if (required) command.requiredOption(data, what);
   else command.option(data, what);
-  return command
-    .option("--examples <n>", "only the first N examples", positiveInteger)
-    .option(
-      "--max-length <n>",
-      "cut texts to N tokens (default: what the model takes, at most 512)",
-      positiveInteger,
-    )
-    .option("--text-column <name>", "the column with the text (default: text)")
-    .option("--pair-column <name>", "the column with the second sentence of a pair")
-    .option("--label-column <name>", "the column with the class (default: label)")
-    .option("--label-file <file>", "the labels of idx images, where they do not lie beside them");
+  return addExampleFlags(command).option(
+    "--label-file <file>",
+    "the labels of idx images, where they do not lie beside them",
+  );
+}
+
+/** What `addTaskDataFlags` gives. */
+export interface TaskDataFlags extends ExampleFlags {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+/** The flags by which the tasks of a recipe get their training data. */
+export function addTaskDataFlags(command: Command): Command {
+  command.option(
+    "--data <name=file>",
+    "training data of a model of the recipe, by its name there or the last part of it; once for each",
+    collectData,
+  );
+  return addExampleFlags(command, " of each file");
+}
+
+function collectData(
+  text: string,
+  before: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const at = text.indexOf("=");
+  const name = text.slice(0, at);
+  const file = text.slice(at + 1);
+  if (at < 1 || file === "") {
+    throw new InvalidArgumentError("Expected NAME=FILE, such as yelp=yelp/train.jsonl.");
+  }
+  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`${name} is given twice.`);
+  return { ...before, [name]: file };
+}
+
+/** What `addRuntimeFlags` gives. */
+export interface RuntimeFlags {
+  readonly threads?: number;
+  readonly device?: "cpu" | "webgpu" | "wasm";
 }
 
 /** The flags that say where and with how much the runtime computes. */
-export function addRuntimeFlags(command: Command): Command {
+export function addRuntimeFlags(
+  command: Command,
+  threads = "as many as processors, at most 4",
+): Command {
   return command
-    .option("--threads <n>", "threads (default: as many as processors, at most 4)", positiveInteger)
+    .option("--threads <n>", `threads (default: ${threads})`, positiveInteger)
     .option(
       "--device <device>",
       "cpu, webgpu or wasm (default: cpu)",

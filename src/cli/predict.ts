@@ -1,12 +1,10 @@
 import type { Command } from "commander";
 import { failWith } from "./fail.js";
 import { interruptible } from "./interrupt.js";
-import { addDataFlags, addRuntimeFlags, type DataFlags } from "./options.js";
+import { addDataFlags, addRuntimeFlags, type DataFlags, type RuntimeFlags } from "./options.js";
 
-interface Flags extends DataFlags {
+interface Flags extends DataFlags, RuntimeFlags {
   readonly out: string;
-  readonly threads?: number;
-  readonly device?: "cpu" | "webgpu" | "wasm";
   readonly json?: true;
 }
 

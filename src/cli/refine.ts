@@ -1,21 +1,20 @@
 import { InvalidArgumentError, type Command } from "commander";
-import { addTaskDataFlags } from "./diagnose.js";
 import { failWith } from "./fail.js";
 import { interruptible } from "./interrupt.js";
-import { addRuntimeFlags, oneOf, positiveInteger } from "./options.js";
+import {
+  addRuntimeFlags,
+  addTaskDataFlags,
+  decimal,
+  oneOf,
+  positiveInteger,
+  type RuntimeFlags,
+  type TaskDataFlags,
+} from "./options.js";
 
-interface Flags {
-  readonly data?: Readonly<Record<string, string>>;
+interface Flags extends TaskDataFlags, RuntimeFlags {
   readonly steps?: number;
   readonly tolerance?: number;
   readonly reExpand?: "never" | "once" | "always";
-  readonly examples?: number;
-  readonly maxLength?: number;
-  readonly textColumn?: string;
-  readonly pairColumn?: string;
-  readonly labelColumn?: string;
-  readonly threads?: number;
-  readonly device?: "cpu" | "webgpu" | "wasm";
   readonly json?: true;
 }
 
@@ -49,8 +48,8 @@ Example:
 }
 
 function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value >= 0 && value < 1) return value;
+  const value = decimal(text);
+  if (value >= 0 && value < 1) return value;
   throw new InvalidArgumentError("Expected a number from 0 to below 1.");
 }
 

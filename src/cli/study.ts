@@ -1,12 +1,10 @@
 import type { Command } from "commander";
 import { failWith } from "./fail.js";
 import { CONTINUES, interruptible } from "./interrupt.js";
-import { addRuntimeFlags } from "./options.js";
+import { addRuntimeFlags, type RuntimeFlags } from "./options.js";
 
-interface Flags {
+interface Flags extends RuntimeFlags {
   readonly keep?: true;
-  readonly threads?: number;
-  readonly device?: "cpu" | "webgpu" | "wasm";
   readonly json?: true;
 }
 

@@ -1,0 +1,37 @@
+import { describe, expect, it } from "vitest";
+import { decimal, oneOf, positiveInteger, wholeNumber } from "../../src/cli/options.js";
+
+describe("flags", () => {
+  it.each([
+    ["2e-5", 2e-5],
+    ["-3", -3],
+    ["+.5", 0.5],
+    ["1.", 1],
+    ["0.25", 0.25],
+  ])("%s is a decimal number", (text, value) => {
+    expect(decimal(text)).toBe(value);
+  });
+
+  it.each(["", " ", "0x10", "1e999", "NaN", "Infinity", "1,5", "2e", "five", "1_000"])(
+    "%j is no decimal number",
+    (text) => {
+      expect(() => decimal(text)).toThrow("Expected a number.");
+    },
+  );
+
+  it.each(["-1", "1.5", "1e3", "0x10", "", "99999999999999999999"])("%j counts nothing", (text) => {
+    expect(() => wholeNumber(text)).toThrow("Expected a whole number from 0 up.");
+    expect(() => positiveInteger(text)).toThrow("Expected a whole number from 1 up.");
+  });
+
+  it("zero is a whole number, and no positive one", () => {
+    expect(wholeNumber("0")).toBe(0);
+    expect(() => positiveInteger("0")).toThrow("Expected a whole number from 1 up.");
+    expect(positiveInteger("12")).toBe(12);
+  });
+
+  it("a choice names what there is", () => {
+    expect(oneOf("f32", "bf16")("bf16")).toBe("bf16");
+    expect(() => oneOf("f32", "bf16")("f64")).toThrow("Expected one of f32, bf16.");
+  });
+});
