@@ -1,26 +1,22 @@
 import { ModelError } from "../errors.js";
 import { add, embedding, linear, slice, type Tensor } from "../graph/index.js";
-import type { Architecture, Network, Scope, Stage, State } from "./architecture.js";
+import type { Architecture, Scope, Stage, State } from "./architecture.js";
 import type { ConfigReader } from "./config.js";
 import { activationOf } from "./parts/activation.js";
 import { attention, causalMask, joinHeads, splitHeads } from "./parts/attention.js";
+import {
+  type DecoderBody,
+  decoderClassifier,
+  decoderLanguageModel,
+} from "./parts/decoder-heads.js";
 import { placeNumbers } from "./parts/embeddings.js";
 import { dropoutRate, headsOf, normLayer, normParameters } from "./parts/encoder.js";
 import { headOf } from "./parts/heads.js";
-import { labelsOf } from "./parts/labels.js";
 import { refuseAltered } from "./parts/refusals.js";
-import {
-  flowing,
-  type LocalParameter,
-  namedUnder,
-  storedUnder,
-  withAlias,
-} from "./parts/stages.js";
-import { lastToken, places, tokenId } from "./parts/tokens.js";
+import { flowing, type LocalParameter, namedUnder, storedUnder } from "./parts/stages.js";
+import { places, tokenId } from "./parts/tokens.js";
 
 const ROOT = "transformer.";
-const TABLE = `${ROOT}wte.weight`;
-const OUTPUT = "lm_head.weight";
 
 /**
  * GPT-2 (Radford et al. 2019): learned positions, layer norms before attention and feed-forward layers, queries, keys and
@@ -61,60 +57,24 @@ export const gpt2: Architecture = {
       ...layers.flatMap((_, i) => storedUnder(`${ROOT}h.${i}.`, inner, ROOT)),
       ...storedUnder(ROOT, normParameters("ln_f", hidden), ROOT),
     ];
-    const common = {
-      inputs: ["input_ids"],
-      // Older versions stored the causal mask of every layer.
-      unused: [/(^|\.)attn\.(bias|masked_bias)$/],
+    const body: DecoderBody = {
+      hidden,
       vocabulary,
       positions,
       padTokenId,
-    } as const;
-    const final = namedUnder(ROOT, normParameters("ln_f", hidden));
-
-    if (head === "GPT2ForSequenceClassification") {
-      const labels = labelsOf(config);
-      return {
-        ...common,
-        ...labels,
-        task: "classification",
-        inputs: ["input_ids", "attention_mask"],
-        unused: [...common.unused, /^lm_head\.weight$/],
-        parameters: [...stored, { name: "score.weight", shape: [labels.classes, hidden] }],
-        stages: [
-          embeddings,
-          ...layers,
-          {
-            name: "classifier",
-            kind: "classifier",
-            parameters: { ...final, "score.weight": "score.weight" },
-            build(scope, state) {
-              const pooled = lastToken(scope, finalNorm(scope, state, sizes), padTokenId);
-              return { logits: linear(pooled, scope.parameter("score.weight")) };
-            },
-          },
-        ],
-      };
-    }
-    const tied = config.flag("tie_word_embeddings", true);
-    return {
-      ...common,
-      task: "causal-lm",
-      parameters: tied
-        ? withAlias(stored, TABLE, OUTPUT)
-        : [...stored, { name: OUTPUT, shape: [vocabulary, hidden] }],
-      stages: [
-        embeddings,
-        ...layers,
-        {
-          name: "language model head",
-          kind: "language model head",
-          parameters: { ...final, [OUTPUT]: tied ? TABLE : OUTPUT },
-          build: (scope, state) => ({
-            logits: linear(finalNorm(scope, state, sizes), scope.parameter(OUTPUT)),
-          }),
-        },
-      ],
-    } satisfies Network;
+      stages: [embeddings, ...layers],
+      stored,
+      table: `${ROOT}wte.weight`,
+      norm: {
+        parameters: namedUnder(ROOT, normParameters("ln_f", hidden)),
+        build: (scope, state) => normLayer(scope, "ln_f", flowing(state, "hidden"), sizes.epsilon),
+      },
+      // The causal mask.
+      buffers: /(^|\.)attn\.(bias|masked_bias)$/,
+    };
+    return head === "GPT2ForSequenceClassification"
+      ? decoderClassifier(config, body)
+      : decoderLanguageModel(config, body, true);
   },
 };
 
@@ -221,10 +181,6 @@ function block(scope: Scope, state: State, sizes: Sizes, scale: number): Tensor 
     convolution(scope, "mlp.c_fc", normLayer(scope, "ln_2", y, epsilon)),
   );
   return add(y, scope.dropout(convolution(scope, "mlp.c_proj", wide), dropout.residual));
-}
-
-function finalNorm(scope: Scope, state: State, { epsilon }: Sizes): Tensor {
-  return normLayer(scope, "ln_f", flowing(state, "hidden"), epsilon);
 }
 
 /** What transformers calls Conv1D: a linear layer whose weight is stored as [in, out]. */

@@ -1,12 +1,12 @@
-import { add, embedding, linear, multiply, rmsNorm, type Tensor } from "../../graph/index.js";
+import { add, embedding, multiply, rmsNorm, type Tensor } from "../../graph/index.js";
 import type { Network, Scope, Stage, State } from "../architecture.js";
 import type { ConfigReader } from "../config.js";
 import { activationOf } from "./activation.js";
 import { attention, causalMask, joinHeads, repeatHeads, splitHeads } from "./attention.js";
+import { type DecoderBody, decoderClassifier, decoderLanguageModel } from "./decoder-heads.js";
 import { paddedEmbedding } from "./embeddings.js";
 import { dropoutRate } from "./encoder.js";
 import { headOf } from "./heads.js";
-import { labelsOf } from "./labels.js";
 import { refuseAltered } from "./refusals.js";
 import { LAYER_TYPES, type LayerType, type Rotary, rotaryOf } from "./rope-scaling.js";
 import { rotate } from "./rotary.js";
@@ -17,13 +17,10 @@ import {
   type LocalParameter,
   namedUnder,
   storedUnder,
-  withAlias,
 } from "./stages.js";
-import { lastToken, places, tokenId } from "./tokens.js";
+import { places, tokenId } from "./tokens.js";
 
 const ROOT = "model.";
-const TABLE = `${ROOT}embed_tokens.weight`;
-const OUTPUT = "lm_head.weight";
 
 /** What tells the families of this build apart. */
 export interface GatedFamily {
@@ -108,59 +105,25 @@ export function gatedDecoder(config: ConfigReader, family: GatedFamily): Network
     ...layers.flatMap((_, i) => storedUnder(`${ROOT}layers.${i}.`, inner, ROOT)),
     ...storedUnder(ROOT, norm, ROOT),
   ];
-  const final = namedUnder(ROOT, norm);
-  const finalNorm = (scope: Scope, state: State): Tensor =>
-    rmsNorm(flowing(state, "hidden"), scope.parameter("norm.weight"), sizes.epsilon);
-  const common = { vocabulary, positions, padTokenId };
-  // Older versions stored the frequencies of every layer.
-  const buffers = /(^|\.)rotary_emb\.inv_freq$/;
-
-  if (head === family.classifier) {
-    const labels = labelsOf(config);
-    return {
-      ...common,
-      ...labels,
-      task: "classification",
-      inputs: ["input_ids", "attention_mask"],
-      unused: [buffers, /^lm_head\.weight$/],
-      parameters: [...stored, { name: "score.weight", shape: [labels.classes, hidden] }],
-      stages: [
-        embeddings,
-        ...layers,
-        {
-          name: "classifier",
-          kind: "classifier",
-          parameters: { ...final, "score.weight": "score.weight" },
-          build(scope, state) {
-            const pooled = lastToken(scope, finalNorm(scope, state), padTokenId);
-            return { logits: linear(pooled, scope.parameter("score.weight")) };
-          },
-        },
-      ],
-    };
-  }
-  const tied = config.flag("tie_word_embeddings", false);
-  return {
-    ...common,
-    task: "causal-lm",
-    inputs: ["input_ids"],
-    unused: [buffers],
-    parameters: tied
-      ? withAlias(stored, TABLE, OUTPUT)
-      : [...stored, { name: OUTPUT, shape: [vocabulary, hidden] }],
-    stages: [
-      embeddings,
-      ...layers,
-      {
-        name: "language model head",
-        kind: "language model head",
-        parameters: { ...final, [OUTPUT]: tied ? TABLE : OUTPUT },
-        build: (scope, state) => ({
-          logits: linear(finalNorm(scope, state), scope.parameter(OUTPUT)),
-        }),
-      },
-    ],
+  const body: DecoderBody = {
+    hidden,
+    vocabulary,
+    positions,
+    padTokenId,
+    stages: [embeddings, ...layers],
+    stored,
+    table: `${ROOT}embed_tokens.weight`,
+    norm: {
+      parameters: namedUnder(ROOT, norm),
+      build: (scope, state) =>
+        rmsNorm(flowing(state, "hidden"), scope.parameter("norm.weight"), sizes.epsilon),
+    },
+    // The rotary frequencies.
+    buffers: /(^|\.)rotary_emb\.inv_freq$/,
   };
+  return head === family.classifier
+    ? decoderClassifier(config, body)
+    : decoderLanguageModel(config, body, false);
 }
 
 /** The row of the embeddings that PyTorch never trains: the padding token's; negative ids count from the end. */
