@@ -191,30 +191,23 @@ function sorted(
         ? undefined
         : {
             kind: "outer",
-            left: concatenate(
-              outers.map((one) => one.left),
-              1,
-            ),
-            right: concatenate(
-              outers.map((one) => one.right),
-              1,
-            ),
+            left: joined(outers, ({ left }) => left),
+            right: joined(outers, ({ right }) => right),
           },
     rows:
       rows.length === 0
         ? undefined
         : {
             kind: "rows",
-            ids: concatenate(
-              rows.map((one) => one.ids),
-              1,
-            ),
-            values: concatenate(
-              rows.map((one) => one.values),
-              1,
-            ),
+            ids: joined(rows, ({ ids }) => ids),
+            values: joined(rows, ({ values }) => values),
           },
   };
+}
+
+/** One factor of several uses, place after place. */
+function joined<Use>(uses: readonly Use[], factor: (use: Use) => Tensor): Tensor {
+  return concatenate(uses.map(factor), 1);
 }
 
 /** [B, …, W] as [B, T, W]. */
