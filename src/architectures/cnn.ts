@@ -11,6 +11,7 @@ import {
   layerParameters,
   layerSections,
   layersOf,
+  refuseUnknownKeys,
 } from "./parts/small-networks.js";
 import { flowing } from "./parts/stages.js";
 
@@ -19,6 +20,7 @@ export const cnn: Architecture = {
   modelTypes: ["gradmerge-cnn"],
   describe: "plain convolutional network: image classification",
   network(config): Network {
+    refuseUnknownKeys(config, ["convolutions"]);
     config.neutral("architectures", ["CnnForImageClassification"]);
     const image = imageOf(config);
     const labels = labelsOf(config);
@@ -73,9 +75,7 @@ function convolutionsOf(config: ConfigReader): Convolution[] {
       throw config.refuse("convolutions", "a list of objects, one for each convolution");
     }
     const layer = new ConfigReader(one, `${config.where}, convolutions, ${i}`);
-    for (const key of Object.keys(one)) {
-      if (!KEYS.includes(key)) throw layer.refuse(key, KEYS.join(", "));
-    }
+    layer.refuseUnknown(KEYS);
     const pool = layer.oneOf("pool", ["max", "average", "none"], "none");
     if (pool === "none") layer.neutral("pool_size");
     return {

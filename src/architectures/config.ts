@@ -1,5 +1,6 @@
 import leven from "leven";
 import { ModelError } from "../errors.js";
+import { didYouMean } from "../recipe/suggest.js";
 
 export type ConfigValue =
   | string
@@ -96,6 +97,25 @@ export class ConfigReader {
       key,
       `${values.map((one) => JSON.stringify(one)).join(" or ")}; anything else changes the network in a way that is not supported`,
     );
+  }
+
+  /**
+   * Refuses keys that nobody knows: a misspelt one would leave a default in its place without a word.
+   * @param known keys to be named in the message; @param silent further keys that are let pass
+   * @throws ModelError that names the key and the nearest known one.
+   */
+  refuseUnknown(known: readonly string[], silent: ReadonlySet<string> = new Set()): void {
+    const unknown = Object.keys(this.#values).find(
+      (key) => !known.includes(key) && !silent.has(key),
+    );
+    if (unknown === undefined) return;
+    throw new ModelError({
+      what: "the configuration has a key that nothing reads",
+      where: `${this.where}, ${unknown}`,
+      got: JSON.stringify(unknown),
+      expected: known.join(", "),
+      hint: didYouMean(unknown, [...known, ...silent]) ?? "leave it out",
+    });
   }
 
   /** An error about one key. */

@@ -3,13 +3,20 @@ import type { Architecture, Network } from "./architecture.js";
 import type { ConfigReader } from "./config.js";
 import { labelsOf } from "./parts/labels.js";
 import { assemble } from "./parts/sections.js";
-import { type Image, imageOf, layerSections, layersOf } from "./parts/small-networks.js";
+import {
+  type Image,
+  imageOf,
+  layerSections,
+  layersOf,
+  refuseUnknownKeys,
+} from "./parts/small-networks.js";
 
 /** Linear layers with an activation between them, on the pixels of an image or any vector: for small studies. */
 export const mlp: Architecture = {
   modelTypes: ["gradmerge-mlp"],
   describe: "plain multi-layer perceptron: image classification",
   network(config): Network {
+    refuseUnknownKeys(config, ["input_size"]);
     config.neutral("architectures", ["MlpForImageClassification"]);
     const image = inputOf(config);
     const labels = labelsOf(config);

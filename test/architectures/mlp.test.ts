@@ -67,6 +67,20 @@ describe("the configuration of a perceptron", () => {
     expect(networkOf(vector).stages.map((stage) => stage.name)).toEqual(["classifier"]);
   });
 
+  it("may have what Hugging Face libraries write into any configuration", () => {
+    const written = {
+      _name_or_path: "digits",
+      architectures: ["MlpForImageClassification"],
+      torch_dtype: "float32",
+      transformers_version: "5.0.0",
+      problem_type: "single_label_classification",
+      id2label: { "0": "no", "1": "yes" },
+      label2id: { no: 0, yes: 1 },
+      initializer_range: 0.02,
+    };
+    expect(networkOf(config(written)).classes).toBe(2);
+  });
+
   it("lets dropout follow hidden layers", () => {
     const rates: number[] = [];
     const network = networkOf(config({ hidden_sizes: [3, 4], dropout: 0.25 }));
@@ -87,6 +101,17 @@ describe("the configuration of a perceptron", () => {
     ["one class", { num_labels: 1 }, /two classes or more/],
     ["another head", { architectures: ["MlpModel"] }, /MlpForImageClassification/],
     ["certain dropout", { dropout: 1 }, /dropout/],
+    [
+      "a misspelt key",
+      { droput: 0.1 },
+      /config\.json, droput[^]*model_type[^]*dropout[^]*Did you mean dropout\?/,
+    ],
+    ["a key of the other family", { convolutions: [] }, /nothing reads[^]*convolutions/],
+    [
+      "a misspelt side",
+      { image: { channels: 1, height: 1, width: 2, widht: 3 } },
+      /image, widht[^]*Did you mean width\?/,
+    ],
   ])("with %s is refused", (_, changes, message) => {
     const error = errorOf(() => networkOf(config(changes)));
     expect(error).toBeInstanceOf(ModelError);

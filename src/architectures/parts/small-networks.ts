@@ -7,6 +7,56 @@ import { dropoutRate } from "./encoder.js";
 import type { Section } from "./sections.js";
 import { flowing, type LocalParameter } from "./stages.js";
 
+/** What both kinds of small networks read. */
+const SHARED_KEYS = [
+  "model_type",
+  "architectures",
+  "image",
+  "hidden_sizes",
+  "activation",
+  "dropout",
+  "num_labels",
+  "id2label",
+  "label2id",
+  "problem_type",
+  "initializer_range",
+];
+
+/** What Hugging Face libraries write into any configuration, and what changes nothing here. */
+const STANDARD_KEYS: ReadonlySet<string> = new Set([
+  "_name_or_path",
+  "_commit_hash",
+  "_attn_implementation_autoset",
+  "auto_map",
+  "dtype",
+  "torch_dtype",
+  "transformers_version",
+  "finetuning_task",
+  "task_specific_params",
+  "return_dict",
+  "output_attentions",
+  "output_hidden_states",
+  "torchscript",
+  "use_bfloat16",
+  "pruned_heads",
+  "tie_word_embeddings",
+  "is_encoder_decoder",
+  "is_decoder",
+  "chunk_size_feed_forward",
+  "bos_token_id",
+  "eos_token_id",
+  "pad_token_id",
+]);
+
+/**
+ * These configurations are written by hand, so that keys are misspelt.
+ * @param own what the one kind reads beside the keys of both
+ * @throws ModelError for a key that is neither read nor one that Hugging Face libraries write
+ */
+export function refuseUnknownKeys(config: ConfigReader, own: readonly string[]): void {
+  config.refuseUnknown([...SHARED_KEYS, ...own], STANDARD_KEYS);
+}
+
 /** What a small network takes, in pixels. */
 export interface Image {
   readonly channels: number;
@@ -21,6 +71,7 @@ export interface Image {
 export function imageOf(config: ConfigReader): Image {
   const image = config.nested("image");
   if (image === undefined) throw config.refuse("image", "an object of channels, height and width");
+  image.refuseUnknown(["channels", "height", "width"]);
   return {
     channels: image.count("channels"),
     height: image.count("height"),
