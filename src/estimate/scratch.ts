@@ -34,6 +34,8 @@ export class Scratch {
       const fd = openSync(`${path}.new`, "w");
       try {
         for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+        // Else the name could outlast a failing machine and the numbers not, and the record says that they are there.
+        fsyncSync(fd);
       } finally {
         closeSync(fd);
       }
