@@ -1,12 +1,14 @@
+import { statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { TensorEntry } from "../checkpoint/checkpoint.js";
 import { FisherError, RecipeError } from "../errors.js";
+import { FISHER_FILE } from "../fisher/format.js";
 import { gradientMatching } from "../methods/gradient-matching.js";
 import { taskArithmetic } from "../methods/task-arithmetic.js";
 import { readWeights } from "../model/weights.js";
 import { matchTensors, type Match } from "../plan/match.js";
 import { closeParticipants, openParticipants } from "../plan/open.js";
-import type { Participants } from "../plan/participants.js";
-import { resolvePath } from "../recipe/paths.js";
+import type { Participant, Participants } from "../plan/participants.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { methodOf, planRecipe } from "../run/merge.js";
 import { groupsOf } from "./groups.js";
@@ -41,6 +43,13 @@ export interface TensorValues {
   readonly alphas: readonly number[];
   /** Absent where base or tasks lack a Fisher. */
   readonly curvature?: TensorCurvature | undefined;
+  /** What there is of it, where some are lacking. */
+  readonly fishers: Fishers;
+}
+
+export interface Fishers {
+  readonly h0?: ArrayLike<number> | undefined;
+  readonly h: readonly (ArrayLike<number> | undefined)[];
 }
 
 export interface TensorCurvature {
@@ -58,6 +67,8 @@ export interface Problem {
   readonly tensors: readonly ProblemTensor[];
   /** Whether base and all tasks have a Fisher. */
   readonly hasCurvature: boolean;
+  /** Whether all tasks have one. */
+  readonly hasTaskCurvature: boolean;
   /** δ, added to the curvature of the base. */
   readonly damping: number;
   /** κ: H̄ is at least (1 − κ) of what is left without the removed tasks. */
@@ -83,9 +94,9 @@ export async function openProblem(recipe: Recipe): Promise<Problem> {
   }
   const alphas = await weightsByTensor(recipe);
   const models = taskModels(recipe);
-  const { participants, warning, curved } = await openAll({ ...recipe, models });
+  const { participants, method, warnings } = await openAll({ ...recipe, models });
+  const hasTaskCurvature = participants.models.every(({ fisher }) => fisher !== undefined);
   try {
-    const method = curved ? gradientMatching : taskArithmetic;
     const { matches } = matchTensors(method, participants);
     const merged = matches.filter((match) => match.kind === "merge");
     const groups = groupsOf(merged.map(({ entry }) => entry.name));
@@ -93,10 +104,10 @@ export async function openProblem(recipe: Recipe): Promise<Problem> {
     const damping = scalarOf(recipe, "damping") ?? 1e-12;
     return {
       recipe,
-      base: { name: base.model, path: resolvePath(base.model, recipe, base.at) },
+      base: { name: base.model, path: participants.base?.checkpoint.path ?? base.model },
       tasks: models.map((model, t) => ({
         name: model.model,
-        path: resolvePath(model.model, recipe, model.at),
+        path: participants.models[t]?.checkpoint.path ?? model.model,
         trainSize: participants.models[t]?.fisher?.resolved.scale,
       })),
       tensors: merged.map(({ entry }) => ({
@@ -105,10 +116,11 @@ export async function openProblem(recipe: Recipe): Promise<Problem> {
         elements: entry.elements,
         alphas: alphas.get(entry.name) ?? models.map(() => 0),
       })),
-      hasCurvature: curved,
+      hasCurvature: hasTaskCurvature && participants.base?.fisher !== undefined,
+      hasTaskCurvature,
       damping,
       guard: scalarOf(recipe, "guard") ?? 0.8,
-      warnings: warning === undefined ? [] : [warning],
+      warnings,
       read: (tensor) => {
         const match = byName.get(tensor.name);
         if (match === undefined) throw new RangeError(`no tensor ${tensor.name} is merged`);
@@ -144,23 +156,55 @@ async function weightsByTensor(recipe: Recipe): Promise<ReadonlyMap<string, read
   );
 }
 
-/** Opens the participants with their Fishers, or, where one is missing and the recipe can do without, with none. */
+/** Opens the participants with the Fishers that there are; those that the method itself needs must be. */
 async function openAll(recipe: Recipe): Promise<{
   readonly participants: Participants;
-  readonly curved: boolean;
-  readonly warning?: string;
+  readonly method: typeof gradientMatching | typeof taskArithmetic;
+  readonly warnings: readonly string[];
 }> {
+  if (methodOf(recipe).needs.curvature === "models and base") {
+    const participants = await openParticipants(recipe, gradientMatching);
+    return { participants, method: gradientMatching, warnings: [] };
+  }
   try {
-    return { participants: await openParticipants(recipe, gradientMatching), curved: true };
+    const participants = await openParticipants(recipe, gradientMatching, "as there are");
+    const { base, models } = participants;
+    const everyone = base === undefined ? models : [base, ...models];
+    const lacking = everyone.filter(({ fisher }) => fisher === undefined);
+    return {
+      participants,
+      method: gradientMatching,
+      warnings: lacking.length === 0 ? [] : [lackingFishers(lacking, everyone.length)],
+    };
   } catch (error) {
-    const needed = methodOf(recipe).needs.curvature !== "none";
-    if (!(error instanceof FisherError) || needed) throw error;
+    if (!(error instanceof FisherError) || methodOf(recipe).needs.curvature !== "none") throw error;
     return {
       participants: await openParticipants(recipe, taskArithmetic),
-      curved: false,
-      warning: `no curvature: ${error.facts.what}${error.facts.where === undefined ? "" : ` (${error.facts.where})`}`,
+      method: taskArithmetic,
+      warnings: [
+        `no curvature: ${error.facts.what}${error.facts.where === undefined ? "" : ` (${error.facts.where})`}`,
+      ],
     };
   }
+}
+
+/** Which Fishers are missing, what is left out for it, and how to get them. */
+function lackingFishers(lacking: readonly Participant[], all: number): string {
+  const names = lacking.map(({ name }) => name).join(", ");
+  const commands = lacking.map(
+    ({ name, checkpoint }) =>
+      `gradmerge fisher ${name} --data FILE --out ${join(folderOf(checkpoint.path), FISHER_FILE)}`,
+  );
+  const lost =
+    lacking.length === all
+      ? "figures of curvature are left out"
+      : "figures of the joint curvature are left out, and those of single tasks given where they can be";
+  return `no curvature: there is no Fisher of ${names}; ${lost}. To get ${lacking.length === 1 ? "it" : "them"} from the training data: ${commands.join("; ")}`;
+}
+
+/** Where a Fisher would lie. */
+function folderOf(path: string): string {
+  return statSync(path).isFile() ? dirname(path) : path;
 }
 
 function readValues(
@@ -170,15 +214,16 @@ function readValues(
 ): TensorValues {
   const { base, models } = match;
   if (base === undefined) throw new RangeError(`${tensor.name} has no base`);
-  const values = {
+  const h0 = base.fisher && curvatureOf(base.fisher, damping);
+  const h = models.map(({ fisher }) => fisher && curvatureOf(fisher, 0));
+  const known = h.flatMap((one) => (one === undefined ? [] : [one]));
+  return {
     theta0: readWeights(base.theta),
     thetas: models.map(({ theta }) => readWeights(theta)),
     alphas: tensor.alphas,
+    fishers: { h0, h },
+    ...(h0 !== undefined && known.length === h.length ? { curvature: { h0, h: known } } : {}),
   };
-  if (base.fisher === undefined) return values;
-  const h0 = curvatureOf(base.fisher, damping);
-  const h = models.flatMap(({ fisher }) => (fisher === undefined ? [] : [curvatureOf(fisher, 0)]));
-  return h.length === models.length ? { ...values, curvature: { h0, h } } : values;
 }
 
 function curvatureOf(

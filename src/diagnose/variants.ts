@@ -1,6 +1,6 @@
 import { methodNamed } from "../methods/index.js";
 import type { Method } from "../methods/method.js";
-import { resolvePath } from "../recipe/paths.js";
+import { identityOf } from "../recipe/locate.js";
 import type {
   ParameterValue,
   ParameterValues,
@@ -18,8 +18,8 @@ const NOWHERE: Place = { at: { line: 1, column: 1 }, path: "" };
 export function taskModels(recipe: Recipe): readonly RecipeModel[] {
   const { base } = recipe;
   if (base === undefined) return recipe.models;
-  const basePath = resolvePath(base.model, recipe, base.at);
-  return recipe.models.filter((model) => resolvePath(model.model, recipe, model.at) !== basePath);
+  const identity = identityOf(base.model, recipe);
+  return recipe.models.filter((model) => identityOf(model.model, recipe) !== identity);
 }
 
 /** The recipe as it is, but computed and written in float32, so that rounding is no part of a comparison. */

@@ -2,18 +2,27 @@ import { realpathSync } from "node:fs";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { resolveFisher, type FisherReference } from "../fisher/resolve.js";
 import { PlanError } from "../errors.js";
+import type { HubOptions } from "../hub/settings.js";
 import type { Method } from "../methods/method.js";
-import { resolvePath } from "../recipe/paths.js";
+import { locateFisher, locateModel } from "../recipe/locate.js";
 import type { Recipe, RecipeBase } from "../recipe/recipe.js";
 import { readTied, type Participant, type Participants } from "./participants.js";
 
 /**
- * Opens what a recipe names, and reads the headers: checkpoints, and the Fishers that the method can use.
+ * Opens what a recipe names, and reads the headers: checkpoints, and the Fishers that the method can use. Models of the Hub are
+ * downloaded first.
  *
- * @throws RecipeError, CheckpointError, PickleError, TruncatedError, FisherError naming the file. What was opened is closed again.
+ * @param fishers whether those that the method needs must be there, or whatever there is will do
+ * @throws RecipeError, HubError, CheckpointError, PickleError, TruncatedError, FisherError naming the file. What was opened is closed again.
  */
-export async function openParticipants(recipe: Recipe, method: Method): Promise<Participants> {
+export async function openParticipants(
+  recipe: Recipe,
+  method: Method,
+  fishers: "as needed" | "as there are" = "as needed",
+): Promise<Participants> {
   const opened: Participant[] = [];
+  const warnings: string[] = [];
+  const hub = { onWarning: (message: string) => void warnings.push(message) };
   try {
     const { curvature } = method.needs;
     const open = async (
@@ -25,7 +34,12 @@ export async function openParticipants(recipe: Recipe, method: Method): Promise<
         recipe,
         named,
         role,
-        curvature === "none" ? "unused" : required ? "required" : "optional",
+        curvature === "none"
+          ? "unused"
+          : required && fishers === "as needed"
+            ? "required"
+            : "optional",
+        hub,
       );
       opened.push(participant);
       return participant;
@@ -34,7 +48,7 @@ export async function openParticipants(recipe: Recipe, method: Method): Promise<
     const models: Participant[] = [];
     for (const model of recipe.models) models.push(await open(model, "model", true));
     checkDistinct(models);
-    return { base, models };
+    return { base, models, warnings };
   } catch (error) {
     for (const participant of opened) closeParticipant(participant);
     throw error;
@@ -64,13 +78,18 @@ async function openParticipant(
   named: RecipeBase,
   role: Participant["role"],
   fisher: "unused" | "optional" | "required",
+  hub: HubOptions,
 ): Promise<Participant> {
-  const path = resolvePath(named.model, recipe, named.at);
+  const beside =
+    fisher !== "unused" &&
+    (named.fisher.kind === "default" ||
+      (named.fisher.kind === "given" && named.fisher.file === undefined));
+  const path = await locateModel(named, recipe, { fisher: beside, hub });
   const checkpoint = await openCheckpoint(path);
   try {
     const tied = readTied(path);
     if (fisher === "unused") return { role, name: named.model, checkpoint, tied };
-    const reference = fisherReference(recipe, named);
+    const reference = await fisherReference(recipe, named, hub);
     const resolved = await resolveFisher(
       reference,
       { name: named.model, path },
@@ -90,13 +109,14 @@ async function openParticipant(
   }
 }
 
-function fisherReference(recipe: Recipe, { fisher }: RecipeBase): FisherReference {
-  if (fisher.kind !== "given") return fisher;
-  return {
-    kind: "given",
-    file: fisher.file && resolvePath(fisher.file, recipe, fisher.fileAt ?? fisher.at),
-    scale: fisher.scale,
-  };
+async function fisherReference(
+  recipe: Recipe,
+  { fisher }: RecipeBase,
+  hub: HubOptions,
+): Promise<FisherReference> {
+  if (fisher.kind !== "given" || fisher.file === undefined) return fisher;
+  const file = await locateFisher(fisher.file, recipe, fisher.fileAt ?? fisher.at, hub);
+  return { kind: "given", file, scale: fisher.scale };
 }
 
 export function closeParticipants({ base, models }: Participants): void {

@@ -19,6 +19,8 @@ export interface Participant {
 export interface Participants {
   readonly base?: Participant | undefined;
   readonly models: readonly Participant[];
+  /** What was done otherwise than asked, such as a copy in the cache for a Hub that cannot be reached. */
+  readonly warnings?: readonly string[] | undefined;
 }
 
 /** The folder that a checkpoint's side files lie in, or undefined where the user named a single file. */

@@ -113,7 +113,9 @@ export function planMerge(
     ],
   } as const;
   const fingerprint = createHash("sha256").update(JSON.stringify(unfingerprinted)).digest("hex");
-  return { ...unfingerprinted, fingerprint };
+  // Whether the Hub could be reached changes nothing of the merge, which an interrupted one may go on without.
+  const all = [...unfingerprinted.warnings, ...(participants.warnings ?? [])];
+  return { ...unfingerprinted, warnings: all, fingerprint };
 }
 
 function planAction(

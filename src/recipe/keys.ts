@@ -20,12 +20,14 @@ export const KEYS = {
     chat_template: "Not supported yet.",
   },
   model: {
-    model: "A folder or file with the weights.",
+    model:
+      "A folder or file with the weights, or an id of the Hugging Face Hub: organisation/name, with @revision where one is wanted.",
     fisher: "The Fisher of the model; without it `fisher.safetensors` beside the weights.",
     parameters: "Parameters of this model alone.",
   },
   source: {
-    model: "A folder or file with the weights.",
+    model:
+      "A folder or file with the weights, or an id of the Hugging Face Hub: organisation/name, with @revision where one is wanted.",
     layer_range: "[0, L] with L the number of layers of the model: all of it.",
     fisher: "The Fisher of the model; without it `fisher.safetensors` beside the weights.",
     parameters: "Parameters of this model alone.",
@@ -36,7 +38,8 @@ export const KEYS = {
     parameters: "Parameters for all models of the slice, and those of the merge as a whole.",
   },
   reference: {
-    model: "A folder or file with the weights.",
+    model:
+      "A folder or file with the weights, or an id of the Hugging Face Hub: organisation/name, with @revision where one is wanted.",
     fisher: "The Fisher of the model; without it `fisher.safetensors` beside the weights.",
   },
   fisher: {
@@ -73,7 +76,7 @@ export const UNSUPPORTED_KEYS: Readonly<Record<Level, Readonly<Record<string, st
   reference: {
     lora: "Adapters are not supported yet",
     path: "Write the path itself: model: path",
-    revision: "Revisions are not supported: models are folders and files",
+    revision: "A revision of a model of the Hub stands behind its id: organisation/name@revision",
     override_architecture: "Architectures are not looked at: leave this key out",
   },
   fisher: {},

@@ -22,7 +22,7 @@ export function readModel(
     throw reading.error(item, {
       what: `${item.path} names no model`,
       got: describeItem(item),
-      expected: "model: a folder or file with weights",
+      expected: "model: a folder or file with weights, or an id of the Hub",
       hint: item.kind === "text" ? `Write \`- model: ${item.value}\`.` : undefined,
     });
   }
@@ -47,10 +47,10 @@ export function readModel(
  */
 export function readReference(reading: Reading, item: Item): RecipeBase {
   const expected =
-    "the path of a folder or file with weights, or a mapping {model: path, fisher: …}";
+    "a folder or file with weights, an id of the Hub, or a mapping {model: …, fisher: …}";
   if (item.kind !== "mapping") {
     const model = expectText(reading, item, expected);
-    refuseRevision(reading, item, model);
+    refuseMarks(reading, item, model);
     return {
       model,
       path: item.path,
@@ -69,7 +69,7 @@ export function readReference(reading: Reading, item: Item): RecipeBase {
   }
   // Here the path stands as it is, so that folders with @ or + in their names can be given.
   return {
-    model: expectText(reading, model, "the path of a folder or file with weights"),
+    model: expectText(reading, model, "a folder or file with weights, or an id of the Hub"),
     path: item.path,
     at: model.at,
     fisher: readFisher(reading, item),
@@ -77,19 +77,22 @@ export function readReference(reading: Reading, item: Item): RecipeBase {
   };
 }
 
-/** In mergekit's dialect `@` comes before a revision and `+` before an adapter. */
-function refuseRevision(reading: Reading, item: Item, model: string): void {
+/** An id of the Hub with a revision. */
+const REVISED = /^(hf:\/\/.*|[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*@[^+]*)$/;
+
+/** In mergekit's dialect `@` comes before a revision, which only models of the Hub have, and `+` before an adapter. */
+function refuseMarks(reading: Reading, item: Item, model: string): void {
   const mark = /[@+]/.exec(model);
-  if (mark === null) return;
+  if (mark === null || REVISED.test(model)) return;
   const [path, rest] = [model.slice(0, mark.index), model.slice(mark.index + 1)];
   throw reading.error(
     item,
     mark[0] === "@"
       ? {
-          what: "A revision of a model cannot be chosen: models are folders and files",
+          what: "A revision of a model cannot be chosen, but for one of the Hub",
           got: `${path} at the revision ${rest}`,
-          expected: "a path",
-          hint: "Download that revision and name its folder. A path that contains @ is written {model: path}.",
+          expected: "a path, or organisation/name@revision",
+          hint: "A path that contains @ is written {model: path}.",
         }
       : {
           what: "Adapters are not supported yet",

@@ -4,9 +4,6 @@ import { RecipeError, type ErrorFacts } from "../errors.js";
 import type { Position, RecipeText } from "./recipe.js";
 import { recipeError } from "./text.js";
 
-/** `owner/name`, as on the Hugging Face Hub. */
-const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[\w.-]+$/;
-
 /**
  * The absolute path of a model or file that a recipe names: relative to the folder of the recipe if it exists there,
  * else relative to the working directory (as in mergekit).
@@ -21,25 +18,43 @@ export function resolvePath(
   recipe: RecipeText | string | undefined,
   at?: Position,
 ): string {
-  const file = typeof recipe === "object" ? recipe.file : recipe;
-  const places = [
-    ...new Set([
-      ...(file === undefined ? [] : [resolve(dirname(file), reference)]),
-      resolve(reference),
-    ]),
-  ];
-  const found = places.find((path) => existsSync(path));
+  const found = findPath(reference, recipe);
   if (found !== undefined) return found;
 
+  const file = fileOf(recipe);
   const facts: Omit<ErrorFacts, "where"> = {
     what: `There is no ${reference}`,
-    got: places.map((path) => `nothing at ${path}`).join(" and "),
+    got: nothingAt(reference, recipe),
     expected: "a path relative to the folder of the recipe, or to the working directory",
-    hint: HUB_ID.test(reference)
-      ? `If this is a model of the Hugging Face Hub, download it first (hf download ${reference} --local-dir ${reference}).`
-      : undefined,
   };
   throw typeof recipe === "object" && at !== undefined
     ? recipeError(recipe, at, facts)
     : new RecipeError({ ...facts, where: file });
 }
+
+/** The same where there is such a path, else undefined. */
+export function findPath(
+  reference: string,
+  recipe: RecipeText | string | undefined,
+): string | undefined {
+  return placesOf(reference, fileOf(recipe)).find((path) => existsSync(path));
+}
+
+/** "nothing at … and nothing at …": every place that `findPath` looks at, for messages. */
+export function nothingAt(reference: string, recipe: RecipeText | string | undefined): string {
+  return placesOf(reference, fileOf(recipe))
+    .map((path) => `nothing at ${path}`)
+    .join(" and ");
+}
+
+function placesOf(reference: string, file: string | undefined): readonly string[] {
+  return [
+    ...new Set([
+      ...(file === undefined ? [] : [resolve(dirname(file), reference)]),
+      resolve(reference),
+    ]),
+  ];
+}
+
+const fileOf = (recipe: RecipeText | string | undefined): string | undefined =>
+  typeof recipe === "object" ? recipe.file : recipe;

@@ -31,7 +31,7 @@ export function modelCard(
 ): string {
   const { participants, report } = record;
   const base = participants.find(({ role }) => role === "base");
-  const names = [...new Set(participants.map(({ name }) => name))];
+  const names = [...new Set(participants.map(({ name }) => repositoryOf(name)))];
   const lines = [
     "---",
     "library_name: transformers",
@@ -82,6 +82,11 @@ export function modelCard(
 /** 1234567 → "1,234,567". (Intl does the same, but takes 20 ms to load.) */
 export function grouped(whole: number): string {
   return String(whole).replaceAll(/\B(?=(\d{3})+$)/g, ",");
+}
+
+/** A model of the Hub by the name of its repository, which the Hub links; a path as it is. */
+function repositoryOf(name: string): string {
+  return /^(?:hf:\/\/)?([\w.-]+\/[\w.-]+)(?:@.*)?$/.exec(name)?.[1] ?? name;
 }
 
 function percent(share: number): string {

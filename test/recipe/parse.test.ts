@@ -7,6 +7,17 @@ const LINEAR = "merge_method: linear\nmodels: [{model: a, parameters: {weight: 1
 const TWO = "models: [{model: a}, {model: b}]\n";
 
 describe("parseRecipe", () => {
+  it("takes revisions of models of the Hub, wherever a model may stand", () => {
+    const recipe = parse(
+      "merge_method: ties\nbase_model: org/base-7B@refs/pr/1\nmodels: [{model: org/a@v1.0, parameters: {weight: 1, density: 1}}, {model: hf://org/b@main/folder, parameters: {weight: 1, density: 1}}]\n",
+    );
+    expect(recipe.base?.model).toBe("org/base-7B@refs/pr/1");
+    expect(recipe.models.map(({ model }) => model)).toEqual([
+      "org/a@v1.0",
+      "hf://org/b@main/folder",
+    ]);
+  });
+
   it("reads a recipe with curvatures", () => {
     const text = `merge_method: gradient_matching
 base_model: { model: ./base, fisher: ./base/fisher.safetensors }

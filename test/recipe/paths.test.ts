@@ -48,10 +48,4 @@ describe("resolvePath", () => {
   expected:  a path relative to the folder of the recipe, or to the working directory`,
     );
   });
-
-  it("says to download what looks like a model of the Hub", () => {
-    expect(() => resolvePath("org/model-7B", recipe)).toThrow("hf download org/model-7B");
-    expect(() => resolvePath("./org/model-7B", recipe)).not.toThrow("hf download");
-    expect(() => resolvePath("a/b/c", recipe)).not.toThrow("hf download");
-  });
 });
