@@ -5,34 +5,20 @@ import type { BatchInput } from "../../src/architectures/architecture.js";
 import type { ConfigValue } from "../../src/architectures/config.js";
 import { networkOf } from "../../src/architectures/index.js";
 import { ModelError } from "../../src/errors.js";
-import { multiply } from "../../src/graph/index.js";
 import type { FeedData } from "../../src/runtime/session.js";
 import { errorOf } from "./errors.js";
+import { testOrderAndDropout } from "./order-and-dropout.js";
 import {
   type Batch,
   batchOf,
   buildWhole,
   changedConfig,
   compute,
-  largestDifference,
   loadGolden,
-  readValues,
   referenceLogits,
   relativeDifference,
   type Values,
 } from "./support.js";
-
-/** Written by test/oracle/decoders.py. */
-const file = (name: string): string =>
-  fileURLToPath(new URL(`../goldens/decoders/${name}`, import.meta.url));
-const orders = JSON.parse(readFileSync(file("parameters.json"), "utf8")) as Record<
-  string,
-  readonly string[]
->;
-const rates = JSON.parse(readFileSync(file("dropout.json"), "utf8")) as Record<
-  string,
-  Record<string, ConfigValue>
->;
 
 const networkFor = (
   golden: string,
@@ -40,23 +26,8 @@ const networkFor = (
 ) => networkOf(changedConfig(golden, changes));
 
 describe("the decoders", () => {
-  it.each(Object.keys(orders))("%s has its parameters in PyTorch's order", (name) => {
-    expect(networkFor(name).parameters.map((one) => one.name)).toEqual(orders[name]);
-  });
-
-  it.each(Object.keys(rates))(
-    "%s has dropout where transformers has it, at the rates of its keys: logits of a marked dropout within 1e-6 of the largest",
-    async (name) => {
-      const golden = await loadGolden(name);
-      const network = networkFor(name, rates[name]);
-      const want = (await readValues(file("dropout.safetensors"))).get(name)?.data ?? [];
-      // Multiplying by 1 + rate tells every place and rate from every other.
-      const got = referenceLogits(network, golden, (x, rate) => multiply(x, 1 + rate));
-      const size = Array.from(want).reduce((a, b) => Math.max(a, Math.abs(b)), 1);
-      const { real } = batchOf(network, golden);
-      expect(largestDifference(got, want, real) / size).toBeLessThan(1e-6);
-    },
-  );
+  // Written by test/oracle/decoders.py.
+  testOrderAndDropout("decoders");
 
   it.each([
     ["gpt2-causal", "transformer."],

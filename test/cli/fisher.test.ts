@@ -24,12 +24,12 @@ import {
   expectSuccess,
   gradmerge,
   run,
+  freshPaths,
   temporaryFolder,
 } from "../run/command.js";
 
 const root = temporaryFolder();
-let files = 0;
-const fresh = (suffix: string): string => join(root, `${files++}${suffix}`);
+const fresh = freshPaths(root);
 const linesOf = (name: string): string => writeLines(fresh(".jsonl"), goldenFacts(name).examples);
 
 const bert = goldenFolder("bert-classify");

@@ -17,7 +17,7 @@ import {
   WHOLE,
   writeLines,
 } from "../estimate/support.js";
-import { temporaryFolder } from "../run/command.js";
+import { freshPaths } from "../run/command.js";
 import { sharedPath, withShared } from "../shared.js";
 
 const models = sharedPath("models/sentiment");
@@ -32,9 +32,7 @@ describe.skipIf(models === undefined)(
   withShared("Fishers of real models against PyTorch", models),
   { timeout: 300_000 },
   () => {
-    const root = temporaryFolder();
-    let files = 0;
-    const fresh = (suffix: string): string => join(root, `${files++}${suffix}`);
+    const fresh = freshPaths();
     const folder = (name: string): string => join(models ?? "", name);
     const inputs = () =>
       inputsSchema.parse(JSON.parse(readFileSync(folder("goldens/inputs.json"), "utf8")));

@@ -7,7 +7,7 @@ import { writeSafetensors } from "../../src/checkpoint/write.js";
 import { encode } from "../../src/dtypes/codec.js";
 import type { Labels } from "../../src/fisher/format.js";
 import { random } from "../random.js";
-import { temporaryFolder } from "../run/command.js";
+import { freshPaths } from "../run/command.js";
 import { goldenNames } from "../architectures/support.js";
 import { Reference } from "./reference.js";
 import {
@@ -23,9 +23,7 @@ import {
   writeLines,
 } from "./support.js";
 
-const root = temporaryFolder();
-let files = 0;
-const fresh = (suffix: string): string => join(root, `${files++}${suffix}`);
+const fresh = freshPaths();
 
 /** One of each family and task, heads with two and with more classes, tied and untied; GRADMERGE_EVERY_GOLDEN: all there are. */
 const EVERY = process.env["GRADMERGE_EVERY_GOLDEN"] !== undefined;

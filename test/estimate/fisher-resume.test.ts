@@ -1,16 +1,9 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import type { FisherOptions } from "../../src/estimate/fisher.js";
-import {
-  built,
-  expectSuccess,
-  gradmerge,
-  type Outcome,
-  run,
-  temporaryFolder,
-} from "../run/command.js";
+import { built, expectSuccess, gradmerge, type Outcome, run, freshPaths } from "../run/command.js";
 import {
   estimate,
   goldenFacts,
@@ -20,9 +13,7 @@ import {
   writeLines,
 } from "./support.js";
 
-const root = temporaryFolder();
-let files = 0;
-const fresh = (suffix: string): string => join(root, `${files++}${suffix}`);
+const fresh = freshPaths();
 const target = fileURLToPath(new URL("interrupt-target.mjs", import.meta.url));
 
 const NAME = "gpt2-classify-five";

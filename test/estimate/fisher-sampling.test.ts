@@ -13,7 +13,7 @@ import { batchFeeds } from "../../src/model/feeds.js";
 import { openModel } from "../../src/model/open.js";
 import { readWeights } from "../../src/model/weights.js";
 import { Session } from "../../src/runtime/session.js";
-import { temporaryFolder } from "../run/command.js";
+import { freshPaths, temporaryFolder } from "../run/command.js";
 import {
   type Gradients,
   meanSquares,
@@ -34,8 +34,7 @@ import {
 } from "./support.js";
 
 const root = temporaryFolder();
-let files = 0;
-const fresh = (suffix: string): string => join(root, `${files++}${suffix}`);
+const fresh = freshPaths(root);
 
 /** The examples of a golden, several times over; each copy has a place, and so random numbers, of its own. */
 function repeated(name: string, times: number): string {

@@ -27,12 +27,11 @@ import {
   type Pickled,
 } from "../checkpoint/torch-files.js";
 import { random } from "../random.js";
-import { temporaryFolder } from "../run/command.js";
+import { freshPaths, temporaryFolder } from "../run/command.js";
 import { sharedPath, withShared } from "../shared.js";
 
 const root = temporaryFolder();
-let files = 0;
-const fresh = (suffix: string): string => join(root, `${files++}${suffix}`);
+const fresh = freshPaths(root);
 
 /** The float64 values of every tensor of a file. */
 async function valuesOf(path: string): Promise<Record<string, Float64Array>> {

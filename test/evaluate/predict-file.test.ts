@@ -6,12 +6,11 @@ import { writeSafetensors } from "../../src/checkpoint/write.js";
 import { encode } from "../../src/dtypes/codec.js";
 import { readValues } from "../architectures/support.js";
 import { copyModel, goldenFacts, goldenFolder, writeLines } from "../estimate/support.js";
-import { temporaryFolder } from "../run/command.js";
+import { freshPaths, temporaryFolder } from "../run/command.js";
 import { predictAll, predictFile } from "./support.js";
 
 const root = temporaryFolder();
-let files = 0;
-const fresh = (suffix = ""): string => join(root, `${files++}${suffix}`);
+const fresh = freshPaths(root);
 const bert = goldenFolder("bert-classify");
 const lines = (...records: readonly object[]): string => writeLines(fresh(".jsonl"), records);
 

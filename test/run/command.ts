@@ -56,6 +56,12 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Paths in a folder, each of which is given once, with the ending that is asked for. Nothing is there yet. */
+export function freshPaths(folder = temporaryFolder()): (suffix?: string) => string {
+  let files = 0;
+  return (suffix = "") => join(folder, `${files++}${suffix}`);
+}
+
 /** Throws what the command said where it failed. */
 export function expectSuccess({ status, signal, stderr }: Outcome): void {
   if (status === 0) return;
