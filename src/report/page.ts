@@ -1,8 +1,12 @@
-import { COLOURS, escapeText } from "./plot.js";
+import { PAGE_STYLE } from "./style.js";
+import type { Column } from "./table.js";
+import { escapeText } from "./text.js";
 
 /** A page of text, figures and tables in one file. */
 export interface Page {
   readonly title: string;
+  /** What it is about, under the title. */
+  readonly subtitle?: string;
   readonly blocks: readonly Block[];
   readonly footer: string;
 }
@@ -13,10 +17,31 @@ export interface LegendEntry {
   readonly name: string;
 }
 
+/** A cell of a table: text, or a figure with its spread, which stands smaller, and whether it is the best of its column. */
+export type Cell =
+  | string
+  | { readonly text: string; readonly spread?: string | undefined; readonly best?: boolean };
+
+/** How far something holds, in a word or two; `level` from 1, wholly, to 0, not at all, and undefined where it is not known. */
+export interface Verdict {
+  readonly word: string;
+  readonly level: number | undefined;
+}
+
 export type Block =
   | { readonly kind: "text"; readonly text: string }
+  /** The title of a section. A page with several has a table of contents. */
   | { readonly kind: "heading"; readonly text: string }
   | { readonly kind: "list"; readonly items: readonly string[] }
+  /** Statements, how far each holds, and by which figures. */
+  | {
+      readonly kind: "claims";
+      readonly items: readonly {
+        readonly claim: string;
+        readonly verdict: Verdict;
+        readonly evidence: readonly string[];
+      }[];
+    }
   | {
       readonly kind: "figure";
       readonly svg: string;
@@ -33,93 +58,86 @@ export type Block =
       readonly caption: string;
     }
   /** Text as it was written, which opens on demand and is open in print. */
-  | { readonly kind: "code"; readonly title: string; readonly text: string }
+  | {
+      readonly kind: "code";
+      readonly title: string;
+      readonly text: string;
+      readonly open?: boolean;
+    }
   | {
       readonly kind: "table";
       readonly title: string;
       readonly note: string;
-      readonly columns: readonly string[];
-      readonly rows: readonly (readonly string[])[];
+      /** The first stands left and the others right, where they do not say. */
+      readonly columns: readonly (string | Column)[];
+      readonly rows: readonly (readonly Cell[])[];
+      /** Rows before which there is a line. */
+      readonly breaks?: readonly number[];
     };
 
-/** The same hues on a dark ground, lighter. */
-const LIGHTER = ["#4aa8e8", "#ff8a4c", "#3ed0a4", "#e7a3cb", "#f2b84b", "#8fd0f5", "#b0b0b0"];
+/** Longer tables may be cut between pages. */
+const SHORT_TABLE = 16;
+/** Rows whose names are longer than this, in letters, get room for them. */
+const LONG_NAME = 14;
+/** With fewer sections a page needs no table of contents. */
+const LEAST_SECTIONS = 3;
 
 /** HTML that needs no other file and no script: readable on a light and a dark ground, and in print. */
-export function renderPage({ title, blocks, footer }: Page): string {
-  const variables = (colours: readonly string[]) =>
-    colours.map((colour, k) => `--series-${k}: ${colour};`).join(" ");
+export function renderPage({ title, subtitle, blocks, footer }: Page): string {
+  const sections = blocks.flatMap((block) => (block.kind === "heading" ? [block.text] : []));
+  const contents = sections.map(
+    (text) => `<li><a href="#${slug(text)}">${escapeText(text)}</a></li>`,
+  );
+  // Under sections, tables are one level down.
+  let level: 2 | 3 = 2;
+  const body = blocks.map((block) => {
+    if (block.kind === "heading") level = 3;
+    return renderBlock(block, level);
+  });
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeText(title)}</title>
-<style>
-:root { color-scheme: light dark; ${variables(COLOURS)} }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1.25rem; color: #1b1b1b; background: #fff; }
-h1 { font-size: 1.6rem; line-height: 1.25; }
-h2 { font-size: 1.1rem; margin: 2.5rem 0 0.25rem; }
-figure { margin: 2rem 0; }
-figure svg { max-width: 100%; height: auto; }
-figcaption, .note, footer { color: #555; font-size: 0.9rem; }
-h2.section { font-size: 1.3rem; margin: 3rem 0 0.5rem; }
-.narrow { display: none; }
-.legend { display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; list-style: none; margin: 0.5rem 0; padding: 0; font-size: 0.9rem; }
-.legend li { display: flex; align-items: center; gap: 0.4rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1.25rem 1rem; }
-.figures h3 { font-size: 0.95rem; margin: 0 0 0.25rem; }
-li { margin: 0.35rem 0; }
-pre { overflow-x: auto; font-size: 0.85rem; line-height: 1.4; padding: 0.75rem; background: #f4f4f4; }
-summary { cursor: pointer; }
-@media screen and (max-width: 40rem) {
-  body { margin: 1.25rem auto; }
-  .wide { display: none; }
-  .narrow { display: block; }
-  th, td { padding-right: 0.6rem; font-size: 0.9rem; }
-}
-.note { margin: 0 0 0.75rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.9rem 0.3rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; font-weight: normal; }
-th:first-child, td:first-child { text-align: left; }
-thead th { border-bottom: 2px solid #999; }
-footer { margin-top: 3rem; border-top: 1px solid #ddd; padding-top: 0.75rem; }
-@media screen and (prefers-color-scheme: dark) {
-  :root { ${variables(LIGHTER)} }
-  body { color: #e6e6e6; background: #16181c; }
-  figcaption, .note, footer { color: #a8a8a8; }
-  th, td, footer { border-color: #3a3d44; }
-  pre { background: #22252b; }
-}
-@media print {
-  body { margin: 0; max-width: none; font-size: 11pt; }
-  figure, table, .figures > div { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
-  .scroll, pre { overflow: visible; }
-  table { font-size: 9pt; }
-  th, td { padding-right: 0.5rem; }
-  pre { white-space: pre-wrap; background: none; border: 1px solid #ddd; }
-}
-</style>
+<style>${PAGE_STYLE}</style>
 </head>
 <body>
+<header>
 <h1>${escapeText(title)}</h1>
-${blocks.map(renderBlock).join("\n")}
+${subtitle === undefined ? "" : `<p class="subtitle">${escapeText(subtitle)}</p>`}
+${sections.length < LEAST_SECTIONS ? "" : `<nav aria-label="Contents"><ol>${contents.join("")}</ol></nav>`}
+</header>
+<main>
+${body.join("\n")}
+</main>
 <footer>${escapeText(footer)}</footer>
 </body>
 </html>
 `;
 }
 
-function renderBlock(block: Block): string {
+const slug = (text: string): string =>
+  text
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, "-")
+    .replace(/^-|-$/g, "");
+
+function renderBlock(block: Block, level: 2 | 3): string {
   switch (block.kind) {
     case "text":
       return `<p>${escapeText(block.text)}</p>`;
     case "heading":
-      return `<h2 class="section">${escapeText(block.text)}</h2>`;
+      return `<h2 class="section" id="${slug(block.text)}">${escapeText(block.text)}</h2>`;
     case "list":
-      return `<ul>\n${block.items.map((item) => `<li>${escapeText(item)}</li>`).join("\n")}\n</ul>`;
+      return `<ul>\n${block.items.map((item) => `<li>${breakable(item)}</li>`).join("\n")}\n</ul>`;
+    case "claims": {
+      const items = block.items.map(({ claim, verdict, evidence }) => {
+        const said = evidence.map((text) => `<dd>${escapeText(text)}</dd>`).join("");
+        return `<div class="claim ${verdictClass(verdict)}"><dt><span class="verdict">${escapeText(verdict.word)}</span> ${escapeText(claim)}</dt>${said}</div>`;
+      });
+      return `<dl class="claims">\n${items.join("\n")}\n</dl>`;
+    }
     case "figure": {
       const { svg, narrow, caption, legend = [] } = block;
       const drawn =
@@ -130,30 +148,74 @@ function renderBlock(block: Block): string {
     }
     case "figures": {
       const items = block.items.map(
-        ({ title, svg }) => `<div><h3>${escapeText(title)}</h3>\n${svg}</div>`,
+        ({ title, svg }) =>
+          `<figure><figcaption class="title">${breakable(title)}</figcaption>\n${svg}</figure>`,
       );
-      return `<figure>\n${renderLegend(block.legend)}\n<div class="figures">\n${items.join("\n")}\n</div>\n<figcaption>${escapeText(block.caption)}</figcaption>\n</figure>`;
+      return `<figure class="group">\n${renderLegend(block.legend)}\n<div class="figures">\n${items.join("\n")}\n</div>\n<figcaption>${escapeText(block.caption)}</figcaption>\n</figure>`;
     }
     case "code":
-      return `<details>\n<summary>${escapeText(block.title)}</summary>\n<pre>${escapeText(block.text)}</pre>\n</details>`;
-    case "table": {
-      const [head, ...rest] = block.columns.map(
-        (column) => `<th scope="col">${escapeText(column)}</th>`,
-      );
-      const rows = block.rows.map(([first = "", ...cells]) => {
-        const others = cells.map((cell) => `<td>${escapeText(cell)}</td>`).join("");
-        return `<tr><th scope="row">${escapeText(first)}</th>${others}</tr>`;
-      });
-      return `<h2>${escapeText(block.title)}</h2>
-<p class="note">${escapeText(block.note)}</p>
-<div class="scroll"><table>
-<thead><tr>${head ?? ""}${rest.join("")}</tr></thead>
-<tbody>
-${rows.join("\n")}
-</tbody>
-</table></div>`;
-    }
+      return `<details${block.open === true ? " open" : ""}>\n<summary>${escapeText(block.title)}</summary>\n<pre tabindex="0">${escapeText(block.text)}</pre>\n</details>`;
+    case "table":
+      return renderTable(block, level);
   }
+}
+
+function renderTable(
+  { title, note, columns, rows, breaks = [] }: Extract<Block, { kind: "table" }>,
+  level: 2 | 3,
+): string {
+  const isLeft = columns.map((column, k) =>
+    typeof column === "string" ? k === 0 : column.align !== "right",
+  );
+  const left = (k: number): string => (isLeft[k] === true ? ` class="left"` : "");
+  const head = columns.map((column, k) => {
+    const name = typeof column === "string" ? column : column.title;
+    return `<th scope="col"${left(k)}>${breakable(name)}</th>`;
+  });
+  const body = rows.map((row, r) => {
+    const cells = row.map((cell, k) =>
+      k === 0
+        ? `<th scope="row"${left(k)}>${renderCell(cell)}</th>`
+        : `<td${left(k)}>${renderCell(cell)}</td>`,
+    );
+    return `<tr${breaks.includes(r) ? ` class="break"` : ""}>${cells.join("")}</tr>`;
+  });
+  const classes = [
+    "table",
+    ...(rows.length <= SHORT_TABLE ? ["short"] : []),
+    ...(rows.some(([name = ""]) => cellText(name).length > LONG_NAME) ? ["wide-names"] : []),
+  ];
+  return `<section class="${classes.join(" ")}">
+<h${level}>${escapeText(title)}</h${level}>
+${note === "" ? "" : `<p class="note">${escapeText(note)}</p>`}
+<div class="scroll" role="region" aria-label="${escapeText(title)}" tabindex="0"><table>
+<thead><tr>${head.join("")}</tr></thead>
+<tbody>
+${body.join("\n")}
+</tbody>
+</table></div>
+</section>`;
+}
+
+function renderCell(cell: Cell): string {
+  if (typeof cell === "string") return breakable(cell);
+  const { text, spread, best } = cell;
+  const shown = best === true ? `<strong>${escapeText(text)}</strong>` : escapeText(text);
+  return spread === undefined ? shown : `${shown}<small> ± ${escapeText(spread)}</small>`;
+}
+
+/** The words of a cell, for tables without type. */
+export function cellText(cell: Cell): string {
+  if (typeof cell === "string") return cell;
+  return cell.spread === undefined ? cell.text : `${cell.text} ± ${cell.spread}`;
+}
+
+/** Long names and paths may be broken after an underscore, a slash or a hyphen. */
+const breakable = (text: string): string => escapeText(text).replace(/([_/-])(?=\w)/g, "$1<wbr>");
+
+function verdictClass({ level }: Verdict): string {
+  if (level === undefined) return "unknown";
+  return level >= 1 ? "yes" : level > 0 ? "partly" : "no";
 }
 
 function renderLegend(entries: readonly LegendEntry[]): string {

@@ -1,5 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import domino from "domino";
+import { type EndLabel, endLabels } from "./labels.js";
+import { logTicks, tickText } from "./ticks.js";
 
 export interface Series {
   readonly name: string;
@@ -21,7 +23,7 @@ export interface LinePlot {
 }
 
 /**
- * Eight colours that people with any colour vision can tell apart (Okabe and Ito 2008; the yellow, too pale for lines, left out), by way of CSS
+ * Seven colours that people with any colour vision can tell apart (Okabe and Ito 2008; the yellow, too pale for lines, left out), by way of CSS
  * variables so that a page can lighten them on a dark ground. Symbols differ too, for prints without colour.
  */
 export const COLOURS = [
@@ -35,92 +37,138 @@ export const COLOURS = [
 ] as const;
 export const SYMBOLS = ["circle", "square", "triangle", "diamond", "cross", "star", "wye"] as const;
 
+/** Of the text of all figures. */
+export const FIGURE_STYLE = { fontSize: "12px", background: "none", overflow: "visible" } as const;
+
 const WIDTH = 720;
 const HEIGHT = 420;
 const MARGIN = { left: 64, right: 190, top: 28, bottom: 44 };
-const LABEL_HEIGHT = 15;
+/** Without labels at the ends of lines, for narrow screens. */
+const NARROW = { width: 350, height: 300, right: 14 };
 
 /** Lines with a symbol at every point and a label at the end, as SVG text that can stand in a page or in a file of its own. */
-export function drawLines(plot: LinePlot): string {
+export function drawLines(plot: LinePlot, options: { readonly narrow?: boolean } = {}): string {
   const { series, references, x, y } = plot;
+  const { narrow = false } = options;
   const positions = [...new Set(series.flatMap(({ points }) => points.map((point) => point.x)))];
   const last = Math.max(...positions);
-  const format = y.percent === true ? (value: number) => `${Math.round(100 * value)}%` : undefined;
-  const options = (marks: Plot.Markish[]): Plot.PlotOptions => ({
-    document: domino.createDocument(""),
-    width: WIDTH,
-    height: HEIGHT,
-    marginLeft: MARGIN.left,
-    marginRight: MARGIN.right,
-    marginTop: MARGIN.top,
-    marginBottom: MARGIN.bottom,
-    style: { fontSize: "12px", background: "none" },
-    x: {
-      label: x.label,
-      labelAnchor: "center",
-      ticks: positions,
-      tickFormat: "~g",
-      domain: [0, last],
-    },
-    y: {
-      label: y.label,
-      type: y.logarithmic === true ? "log" : "linear",
-      grid: true,
-      nice: y.logarithmic !== true,
-      ticks: 6,
-      ...(format === undefined ? { tickFormat: "~g" } : { tickFormat: format }),
-    },
-    marks,
-  });
-  const lines = series.flatMap(({ points }, k) => {
-    const stroke = colour(k);
-    const channels = { x: "x", y: "y" } as const;
-    return [
-      Plot.lineY(points, { ...channels, stroke, strokeWidth: k === 0 ? 3 : 1.75 }),
-      Plot.dot(points, {
-        ...channels,
-        stroke,
-        fill: stroke,
-        symbol: SYMBOLS[k % SYMBOLS.length] ?? "circle",
-        r: 4,
-      }),
-    ];
-  });
-  const marks: Plot.Markish[] = [
-    Plot.ruleY(references, { y: "y", stroke: "currentColor", strokeDasharray: "5 4" }),
-    ...lines,
+  const values = [
+    ...series.flatMap(({ points }) => points.map((point) => point.y)),
+    ...references.map((reference) => reference.y),
   ];
-
-  // The scales, which the labels need, are known once the plot is drawn without them.
-  const scale = Plot.plot(options(marks)).scale("y");
+  const yTicks =
+    y.logarithmic === true
+      ? { ticks: [...logTicks(Math.min(...values), Math.max(...values))], tickFormat: tickText }
+      : {
+          ticks: 6,
+          tickFormat:
+            y.percent === true ? (value: number) => `${Math.round(100 * value)}%` : tickText,
+        };
   const ends = [
-    ...series.map(({ name, points }, k) => ({
+    ...series.map(({ name, points }, k): EndLabel => ({
       name,
-      fill: colour(k),
-      weight: k === 0 ? "bold" : "normal",
-      y: points.at(-1)?.y ?? NaN,
+      stroke: colour(k),
+      bold: k === 0,
+      value: points.at(-1)?.y ?? NaN,
     })),
-    ...references.map((reference) => ({
-      ...reference,
-      fill: "currentColor",
-      weight: "normal",
+    ...references.map((reference): EndLabel => ({
+      name: reference.name,
+      stroke: "currentColor",
+      dashes: REFERENCE_DASHES,
+      value: reference.y,
     })),
-  ].map((end) => ({ ...end, at: Number(scale?.apply(end.y)) }));
-  const labels = spread(ends).map(({ name, fill, weight, at }) =>
-    Plot.text([name], {
-      frameAnchor: "top-right",
-      textAnchor: "start",
-      dx: 12,
-      dy: at - MARGIN.top,
-      lineAnchor: "middle",
-      fill,
-      fontWeight: weight,
-    }),
+  ];
+  return drawSvg(
+    {
+      width: narrow ? NARROW.width : WIDTH,
+      height: narrow ? NARROW.height : HEIGHT,
+      marginLeft: MARGIN.left,
+      marginRight: narrow ? NARROW.right : MARGIN.right,
+      marginTop: MARGIN.top,
+      marginBottom: MARGIN.bottom,
+      style: FIGURE_STYLE,
+      x: {
+        label: x.label,
+        labelAnchor: "center",
+        ticks: narrow ? 5 : positions,
+        tickFormat: tickText,
+        domain: [0, last],
+      },
+      y: {
+        label: y.label,
+        type: y.logarithmic === true ? "log" : "linear",
+        grid: true,
+        nice: y.logarithmic !== true,
+        ...yTicks,
+      },
+      marks: [
+        Plot.ruleY(references, {
+          y: "y",
+          stroke: "currentColor",
+          strokeDasharray: REFERENCE_DASHES,
+        }),
+        ...series.flatMap(({ name, points }, k) => {
+          const stroke = colour(k);
+          const channels = { x: "x", y: "y" } as const;
+          return [
+            Plot.lineY(points, { ...channels, stroke, strokeWidth: k === 0 ? 3 : 1.75 }),
+            Plot.dot(points, {
+              ...channels,
+              stroke,
+              fill: stroke,
+              symbol: symbol(k),
+              r: 4,
+              title: (point: { x: number; y: number }) =>
+                `${name}: ${tickText(point.y)} at ${tickText(point.x)}`,
+            }),
+          ];
+        }),
+      ],
+    },
+    plot.description,
+    narrow
+      ? undefined
+      : (place) =>
+          endLabels(ends, place.y, {
+            right: WIDTH - MARGIN.right,
+            top: MARGIN.top,
+            bottom: HEIGHT - MARGIN.bottom,
+          }),
   );
-  const svg = Plot.plot(options([...marks, ...labels])).outerHTML;
+}
+
+const REFERENCE_DASHES = "5 4";
+
+/** Where values come to stand in a figure, in pixels. */
+export interface Places {
+  readonly x: (value: number) => number;
+  readonly y: (value: number) => number;
+}
+
+/**
+ * A figure as SVG text that needs no browser.
+ * @param description what it shows, for those who do not see it
+ * @param overlay SVG text that is drawn on top
+ */
+export function drawSvg(
+  options: Plot.PlotOptions,
+  description: string,
+  overlay?: (places: Places) => string,
+): string {
+  const figure = Plot.plot({
+    ...options,
+    ariaLabel: description,
+    document: domino.createDocument(""),
+  });
+  const placeOn = (name: "x" | "y") => {
+    const scale = figure.scale(name);
+    return (value: number): number => Number(scale?.apply(value) ?? NaN);
+  };
+  const more = overlay?.({ x: placeOn("x"), y: placeOn("y") }) ?? "";
+  const svg: string = figure.outerHTML;
   return svg
     .replace("<svg ", `<svg xmlns="http://www.w3.org/2000/svg" role="img" `)
-    .replace(/(<svg [^>]*>)/, `$1<title>${escapeText(plot.description)}</title>`);
+    .replace(/<\/svg>$/, () => `${more}</svg>`);
 }
 
 /** A plot as a file of its own, on a white ground, with the colours themselves instead of variables. */
@@ -136,29 +184,7 @@ export function colour(k: number): string {
   return `var(--series-${index}, ${COLOURS[index] ?? ""})`;
 }
 
-/** Moves labels apart that would overlap, keeping their order. */
-export function spread<T extends { readonly at: number }>(labels: readonly T[]): T[] {
-  const placed = [...labels].sort((a, b) => a.at - b.at);
-  for (let round = 0; round < 100; round++) {
-    let moved = false;
-    for (let i = 1; i < placed.length; i++) {
-      const [above, below] = [placed[i - 1], placed[i]];
-      if (above === undefined || below === undefined) continue;
-      const overlap = LABEL_HEIGHT - (below.at - above.at);
-      if (overlap <= 0.01) continue;
-      placed[i - 1] = { ...above, at: above.at - overlap / 2 };
-      placed[i] = { ...below, at: below.at + overlap / 2 };
-      moved = true;
-    }
-    if (!moved) break;
-  }
-  return placed;
-}
-
-export function escapeText(text: string): string {
-  return text
-    .replace(/&/g, "&amp;")
-    .replace(/</g, "&lt;")
-    .replace(/>/g, "&gt;")
-    .replace(/"/g, "&quot;");
+/** The symbol of the k-th series. */
+export function symbol(k: number): (typeof SYMBOLS)[number] {
+  return SYMBOLS[k % SYMBOLS.length] ?? "circle";
 }

@@ -11,6 +11,7 @@ import {
   type ResultRow,
   type StudyResults,
 } from "./results.js";
+import { settingsUsed } from "./settings-used.js";
 import type { Stage } from "./stages.js";
 
 /** What the stages of a plan came to. */
@@ -26,6 +27,7 @@ export function collectResults(
   plan: StudyPlan,
   found: Found,
   out: string,
+  predicts: "classes" | "tokens" = "classes",
 ): StudyResults {
   const { settings } = study;
   const rows: ResultRow[] = [];
@@ -62,6 +64,8 @@ export function collectResults(
     seeds: [...(settings.seeds ?? [1])],
     alphas: [...(settings.alphas ?? [])],
     tasks: Object.keys(settings.tasks),
+    predicts,
+    settings: settingsUsed(settings, plan),
     tests: plan.tests.map(({ name }) => name),
     models: plan.models.map(({ name, seed, path, trained, fisher }) => ({
       name,

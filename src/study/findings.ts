@@ -1,145 +1,93 @@
+import { closedGap } from "./comparisons.js";
+import { measureOf } from "./measure.js";
+import { atAlpha, listed, nameOf } from "./names.js";
+import { type RemovalPoint, removals } from "./removals.js";
 import type { StudyResults } from "./results.js";
-import {
-  atLeastAsGood,
-  best,
-  correlation,
-  curves,
-  meanTasks,
-  mismatchPoints,
-  nameOf,
-  references,
-  removals,
-  robustness,
-  standardError,
-} from "./statistics.js";
+import { best, curves, meanTasks, PLAIN_MODELS, references, standardError } from "./statistics.js";
 
-/** "85.6%" */
-export const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
-/** "0.5", "−0.5", or a dash for a method without α. */
-export const alphaText = (alpha: number | null): string =>
-  alpha === null ? "–" : `${alpha < 0 ? "−" : ""}${Math.abs(alpha)}`;
-/** Kept on one line. */
-const at = (alpha: number): string => `at α\u00a0=\u00a0${alphaText(alpha)}`;
-/** "1.7 points" */
-export const points = (difference: number): string => {
-  const value = (100 * Math.abs(difference)).toFixed(1);
-  return `${value} ${value === "1.0" ? "point" : "points"}`;
-};
+/** More failed merges than this are only counted. */
+const MOST_NAMED = 4;
 
-/** How much of what is kept may be lost for a removal to count. */
-const LOSS = 0.02;
-
-/** What a study found, in sentences. */
+/** What a study found, in sentences; the claims of the paper are apart (`claims`). */
 export function findings(results: StudyResults): readonly string[] {
-  return [
-    ...accuracies(results),
-    ...comparisons(results),
-    ...gaps(results),
-    ...mismatches(results),
-    ...removed(results),
-    ...cautions(results),
-  ];
+  return [...tops(results), ...gaps(results), ...removed(results), ...cautions(results)];
 }
 
-function accuracies(results: StudyResults): readonly string[] {
-  const tops = curves(results).flatMap((curve) => {
-    const top = best(curve);
-    return top === undefined
-      ? []
-      : [`${nameOf(curve.method)} ${percent(top.mean)} ${at(top.alpha)}`];
-  });
-  const plain = references(results)
-    .filter(({ method }) => !["base", "joint", "expert"].includes(method))
-    .map(({ name, mean }) => `${name} ${percent(mean)}`);
-  const all = [...tops, ...plain];
+/** Merges at their best α, the best first. */
+function candidates(
+  results: StudyResults,
+): readonly { readonly name: string; readonly mean: number }[] {
+  const measure = measureOf(results);
+  const found = [
+    ...curves(results).flatMap((curve) => {
+      const top = best(curve, measure);
+      return top === undefined
+        ? []
+        : [{ name: `${nameOf(curve.method)} ${atAlpha(top.alpha)}`, mean: top.mean }];
+    }),
+    ...references(results).filter(({ method }) => !PLAIN_MODELS.includes(method)),
+  ];
+  return found.toSorted((a, b) => measure.sign * (b.mean - a.mean));
+}
+
+function tops(results: StudyResults): readonly string[] {
+  const measure = measureOf(results);
+  const all = candidates(results).map(({ name, mean }) => `${measure.show(mean)} by ${name}`);
+  if (all.length === 0) return [];
   const tasks = meanTasks(results);
-  return all.length === 0
-    ? []
-    : [
-        `Best mean accuracy over ${tasks.length === 1 ? `the task ${tasks[0]}` : `the ${tasks.length} tasks`}: ${all.join("; ")}.`,
-      ];
-}
-
-function comparisons(results: StudyResults): readonly string[] {
-  const against = atLeastAsGood(results, "gradient_matching", "task_arithmetic");
-  const stable = robustness(results).map(
-    ({ method, within, alphas }) => `${nameOf(method)} at ${within} of ${alphas}`,
-  );
-  return [
-    ...(against === undefined
-      ? []
-      : [
-          `Gradient matching is at least as good as task arithmetic at ${against.count} of ${against.of} α.`,
-        ]),
-    ...(stable.length === 0 ? [] : [`Within one point of its own best: ${stable.join("; ")} α.`]),
-  ];
+  const over = tasks.length === 1 ? `on ${tasks[0]}` : `over the ${tasks.length} tasks`;
+  return [`Mean ${measure.name} ${over}, each method at its best α: ${all.join("; ")}.`];
 }
 
 function gaps(results: StudyResults): readonly string[] {
-  const joint = references(results).find(({ method }) => method === "joint");
-  const candidates = [
-    ...curves(results).flatMap((curve) => {
-      const top = best(curve);
-      return top === undefined
-        ? []
-        : [{ name: `${nameOf(curve.method)} ${at(top.alpha)}`, mean: top.mean }];
-    }),
-    ...references(results).filter(({ method }) => !["base", "joint", "expert"].includes(method)),
-  ];
-  const top = candidates.toSorted((a, b) => b.mean - a.mean)[0];
+  const measure = measureOf(results);
+  const of = (which: string) => references(results).find(({ method }) => method === which);
+  const [joint, base, top] = [of("joint"), of("base"), candidates(results)[0]];
   if (joint === undefined || top === undefined) return [];
   const difference = joint.mean - top.mean;
+  const share = base && closedGap(top.mean, base.mean, joint.mean, measure.sign);
   return [
-    `Joint training reaches ${percent(joint.mean)}: ${points(difference)} ${difference >= 0 ? "above" : "below"} the best merge, ${top.name}.`,
-  ];
-}
-
-function mismatches(results: StudyResults): readonly string[] {
-  const found = mismatchPoints(results);
-  if (found.length === 0) return [];
-  const smaller = atLeastAsGood(results, "gradient_matching", "task_arithmetic", "mismatch");
-  const r = correlation(found.map(({ mismatch, error }) => [Math.log10(mismatch), error]));
-  return [
-    ...(smaller === undefined
-      ? []
-      : [
-          `The gradient mismatch of gradient matching is smaller than that of task arithmetic at ${smaller.count} of ${smaller.of} α.`,
-        ]),
-    ...(r === undefined
-      ? []
-      : [
-          `Over ${found.length} merges the logarithm of the mismatch and the test error have a correlation of ${r.toFixed(2)}.`,
-        ]),
+    `Joint training reaches ${measure.show(joint.mean)}${base === undefined ? "" : `, the base ${measure.show(base.mean)}`}. The best merge, ${top.name}, is ${measure.difference(difference)} ${difference >= 0 ? "below" : "above"} joint training${share === undefined ? "" : ` and closes ${(100 * share).toFixed(0)}% of the gap from the base`}.`,
   ];
 }
 
 function removed(results: StudyResults): readonly string[] {
+  const measure = measureOf(results);
+  const extreme = measure.sign > 0 ? "lowest" : "highest";
   return removals(results).map(({ task, base, curves: found }) => {
-    const parts = found.map(({ method, points: all }) => {
-      const kept = all.filter((point) => point.kept >= base.kept - LOSS);
-      const lowest = kept.toSorted((a, b) => a.removed - b.removed)[0];
-      return lowest === undefined
+    const parts = found.map(({ method, points }) => {
+      const kept = points.filter((point) => measure.tolerable(point.kept.mean, base.kept.mean));
+      const of = ({ removed: { mean } }: RemovalPoint) => measure.sign * mean;
+      const least = kept.toSorted((a, b) => of(a) - of(b))[0];
+      return least === undefined
         ? `${nameOf(method)} loses more at every α`
-        : `${nameOf(method)} ${percent(lowest.removed)} ${at(lowest.alpha)}`;
+        : `${nameOf(method)} ${measure.show(least.removed.mean)} ${atAlpha(least.alpha)}`;
     });
-    return `Removal of ${task}, on which the base has ${percent(base.removed)}: the lowest accuracy left of it where the other tests lose at most ${points(LOSS)}: ${parts.join("; ")}.`;
+    return `Removal of ${task}, on which the base has ${measure.show(base.removed.mean)}. The ${extreme} ${measure.name} left on it where the other tests lose at most ${measure.toleration}: ${parts.join("; ")}.`;
   });
 }
 
 function cautions(results: StudyResults): readonly string[] {
   const error = standardError(results);
+  const { difference } = measureOf(results);
   const failed = results.merges.filter(({ failure }) => failure !== null);
-  const hasBest = curves(results).some(({ points: all }) => all.length > 1);
+  const hasBest = curves(results).some(({ points }) => points.length > 1);
   return [
     ...(error === undefined
       ? []
       : [
-          `By the number of test examples alone, a mean accuracy has a standard error of about ${points(error)}; models are tested on the same examples, so that differences between them are steadier than that.${hasBest ? " The best α is chosen on the test data and flatters every method a little." : ""}`,
+          `By the number of test examples alone, a mean accuracy has a standard error of about ${difference(error)}; models are tested on the same examples, so that differences between them are steadier than that.`,
         ]),
+    ...(hasBest
+      ? ["The best α is chosen on the test data, which flatters every method a little."]
+      : []),
+    ...(results.seeds.length === 1
+      ? ["One seed: how much training itself would vary is not known."]
+      : []),
     ...(failed.length === 0
       ? []
       : [
-          `${failed.length} ${failed.length === 1 ? "merge is" : "merges are"} missing, forbidden by numbers: ${failed.map(({ id }) => id).join(", ")}.`,
+          `${failed.length === 1 ? "One merge is missing because its own numbers forbid it" : `${failed.length} merges are missing because their own numbers forbid them`}${failed.length > MOST_NAMED ? "" : `: ${listed(failed.map(({ id }) => id))}`}; why is said at the end.`,
         ]),
   ];
 }

@@ -64,6 +64,12 @@ export const resultsSchema = z.object({
   seeds: z.array(z.int()),
   alphas: z.array(z.number()),
   tasks: z.array(z.string()),
+  /** What the models predict: the class of an example, or the tokens of a text. Absent in older results, which are of classes. */
+  predicts: z.enum(["classes", "tokens"]).optional(),
+  /** How models were trained, Fishers estimated, models tested and mismatches measured, defaults included; by stage. */
+  settings: z
+    .record(z.string(), z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])))
+    .optional(),
   /** All test sets; the base's own first, if it has one. */
   tests: z.array(z.string()),
   models: z.array(model),

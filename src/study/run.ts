@@ -61,7 +61,7 @@ export async function runStudy(
     writeRecipes(out, plan);
     const runner = new Runner(loaded.settings, plan, stages, tools, options, out);
     await runner.run();
-    const results = collectResults(loaded, plan, runner, out);
+    const results = collectResults(loaded, plan, runner, out, tools.predicts?.(resolved.base.path));
     const file = join(out, "results.json");
     writeFileSync(`${file}.partial`, `${JSON.stringify(results, null, 1)}\n`);
     renameSync(`${file}.partial`, file);

@@ -29,6 +29,8 @@ export interface StudyTools {
         control: { readonly signal?: AbortSignal | undefined },
       ) => Promise<MismatchFigures>)
     | undefined;
+  /** Whether a model predicts classes, which it does where this is absent, or tokens. */
+  readonly predicts?: ((model: string) => "classes" | "tokens") | undefined;
   /** Gives memory back. */
   readonly release: () => Promise<void>;
 }
@@ -43,6 +45,8 @@ export async function standardTools(options: {
   const { merge } = await import("../run/merge.js");
   const { EvaluatorPool } = await import("./evaluator-pool.js");
   const { MismatchMeter } = await import("./mismatch.js");
+  const { networkOf } = await import("../architectures/index.js");
+  const { readConfig } = await import("../model/open.js");
   const evaluators = new EvaluatorPool(options);
   const meter = new MismatchMeter(options);
   return {
@@ -52,6 +56,8 @@ export async function standardTools(options: {
     evaluate: (request, control) => evaluators.evaluate(request, control),
     evaluations: evaluators.size,
     measureMismatch: (request, control) => meter.measure(request, control),
+    predicts: (model) =>
+      networkOf(readConfig(model)).task === "classification" ? "classes" : "tokens",
     release: async () => {
       await evaluators.close();
       await meter.close();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { pointLabels, spread } from "../../src/report/labels.js";
 import { renderPage } from "../../src/report/page.js";
 import { drawLines, standaloneSvg } from "../../src/report/plot.js";
 
@@ -17,18 +18,13 @@ const svg = drawLines(plot);
 
 /** The labels at the right, with their heights. */
 function labels(text: string): { name: string; y: number }[] {
-  return [
-    ...text.matchAll(
-      /<g aria-label="text"[^>]*transform="translate\([^,]+,([^)]+)\)"[^>]*>(.*?)<\/g>/g,
-    ),
-  ].map(([, y, inner = ""]) => ({
-    name: inner
-      .replace(/<[^>]*>/g, "")
-      .replace(/&lt;/g, "<")
-      .replace(/&gt;/g, ">")
-      .replace(/&amp;/g, "&"),
-    y: Number(y),
-  }));
+  const group = /<g class="end-labels"[^>]*>(.*)<\/g>/.exec(text)?.[1] ?? "";
+  return [...group.matchAll(/<text [^>]* y="([^"]+)"[^>]*>(.*?)<\/text>/g)].map(
+    ([, y, inner = ""]) => ({
+      name: inner.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&"),
+      y: Number(y),
+    }),
+  );
 }
 
 describe("drawLines", () => {
@@ -61,13 +57,59 @@ describe("drawLines", () => {
   });
 
   it("says what it shows to those who cannot see it", () => {
-    expect(svg).toContain("<title>what it shows</title>");
+    expect(svg).toMatch(/^<svg [^>]*role="img"[^>]*aria-label="what it shows"/);
+  });
+
+  it("has no labels at the ends of lines where there is no room for them", () => {
+    expect(labels(drawLines(plot, { narrow: true }))).toEqual([]);
+  });
+
+  it("ties every label to its line by a leader of the same colour", () => {
+    const leaders = [...svg.matchAll(/<g><path d="M[^"]*" fill="none" stroke="([^"]+)"/g)];
+    expect(leaders).toHaveLength(4);
+    expect(new Set(leaders.map(([, stroke]) => stroke)).size).toBe(4);
   });
 
   it("stands alone without variables", () => {
     const alone = standaloneSvg(svg);
     expect(alone).not.toContain("var(");
     expect(alone).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg"/);
+  });
+});
+
+describe("spread", () => {
+  it("moves labels as little as they need, and keeps them within bounds", () => {
+    const at = (values: readonly number[], bounds?: readonly [number, number]) =>
+      spread(
+        values.map((value) => ({ at: value })),
+        bounds,
+      ).map((label) => Math.round(10 * label.at) / 10);
+    expect(at([10, 100])).toEqual([10, 100]);
+    expect(at([50, 50])).toEqual([42.5, 57.5]);
+    expect(at([2, 2], [0, 100])).toEqual([0, 15]);
+    expect(at([98, 99, 100], [0, 100])).toEqual([70, 85, 100]);
+  });
+});
+
+describe("pointLabels", () => {
+  const point = { text: "1", x: 50, y: 50 };
+  const places = (svg_: string) =>
+    [...svg_.matchAll(/x="([^"]+)" y="([^"]+)"/g)].map(([, x, y]) => [Number(x), Number(y)]);
+
+  it("stand above their point, or where nothing is in the way", () => {
+    const frame = { left: 0, right: 100 };
+    const [[x, y] = []] = places(pointLabels([point], [point], frame));
+    expect(x).toBe(50);
+    expect(y).toBeLessThan(50);
+    const [[, below] = []] = places(pointLabels([point], [point, { x: 50, y: 38 }], frame));
+    expect(below).toBeGreaterThan(50);
+  });
+
+  it("are left out where there is no room", () => {
+    const around = [-14, 0, 14].flatMap((dx) =>
+      [-14, 0, 14].map((dy) => ({ x: 50 + dx, y: 50 + dy })),
+    );
+    expect(places(pointLabels([point], around, { left: 0, right: 100 }))).toEqual([]);
   });
 });
 
@@ -86,5 +128,25 @@ describe("renderPage", () => {
     expect(page).toContain("a &lt;b&gt; &amp; c");
     expect(page).toContain("&lt;td&gt;");
     expect(page).toContain("prefers-color-scheme: dark");
+  });
+
+  it("stands numbers right and texts left, marks the best and sets spreads small", () => {
+    const page = renderPage({
+      title: "t",
+      blocks: [
+        {
+          kind: "table",
+          title: "t",
+          note: "",
+          columns: ["name", "value", { title: "path", align: "left" }],
+          rows: [["a_b", { text: "1.0", spread: "0.1", best: true }, "x/y"]],
+        },
+      ],
+      footer: "",
+    });
+    expect(page).toContain('<th scope="row" class="left">a_<wbr>b</th>');
+    expect(page).toContain("<td><strong>1.0</strong><small> ± 0.1</small></td>");
+    expect(page).toContain('<td class="left">x/<wbr>y</td>');
+    expect(page).not.toContain("<nav");
   });
 });

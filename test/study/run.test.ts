@@ -120,6 +120,13 @@ describe("runStudy", () => {
       "fisher b of b N 8",
       "train joint on joint seed 1 lr 0.1",
     ]);
+    expect(study.predicts).toBe("classes");
+    // What the study says, and what it leaves unsaid.
+    expect(study.settings).toMatchObject({
+      train: { epochs: 1, lr: 0.1, batch: 16, schedule: "linear", clip: 1, anchor: false },
+      fisher: { labels: "exact", examples: "all" },
+      evaluate: { examples: "all" },
+    });
     expect(study.rows).toHaveLength(MODELS * TESTS);
     expect(study.rows[0]).toEqual({
       seed: 1,

@@ -1,0 +1,61 @@
+/** Multiples of powers of ten, from few ticks to many. */
+const STEPS: readonly (readonly number[])[] = [
+  [1],
+  [1, 3],
+  [1, 2, 5],
+  [1, 1.5, 2, 3, 5, 7],
+  [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9],
+];
+
+/** Round values on a logarithmic axis: as few kinds of steps as give at least four ticks, and no more than `most`. */
+export function logTicks(low: number, high: number, most = 8): readonly number[] {
+  if (!(low > 0) || !(high >= low)) return [];
+  const [first, last] = [Math.floor(Math.log10(low)), Math.floor(Math.log10(high))];
+  const within = (steps: readonly number[]): number[] => {
+    const ticks: number[] = [];
+    for (let power = first; power <= last; power++) {
+      for (const step of steps) {
+        const tick = Number(`${step}e${power}`);
+        // 1e-9: for bounds that are ticks themselves but for rounding.
+        if (tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) ticks.push(tick);
+      }
+    }
+    return ticks;
+  };
+  const found = STEPS.map(within);
+  const chosen =
+    found.find((ticks) => ticks.length >= 4) ??
+    found.reduce((longest, ticks) => (ticks.length > longest.length ? ticks : longest), []);
+  const skip = Math.ceil(chosen.length / most);
+  return chosen.filter((_, k) => k % skip === 0);
+}
+
+/** "0.05", "2", "350", "1200", "20k", "3M", "5e-7": three digits at most. */
+export function tickText(value: number): string {
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  const sign = value < 0 ? "−" : "";
+  const digits = (scaled: number): string => String(Number(scaled.toPrecision(3)));
+  if (size >= 1e9 || size < 1e-4) {
+    const [mantissa = "", power = ""] = size.toExponential(2).split("e");
+    return `${sign}${Number(mantissa)}e${Number(power)}`;
+  }
+  if (size >= 999_500) return `${sign}${digits(size / 1e6)}M`;
+  if (size >= 9_995) return `${sign}${digits(size / 1e3)}k`;
+  if (size >= 1_000) return `${sign}${Math.round(size)}`;
+  return `${sign}${digits(size)}`;
+}
+
+/** The same in two digits, for small places: "0.05", "2.1", "35", "350", "1.2k". */
+export function shortNumber(value: number): string {
+  const size = Math.abs(value);
+  const digits = (scaled: number): string => String(Number(scaled.toPrecision(2)));
+  if (size === 0) return "0";
+  if (size < 0.01) return value.toExponential(0).replace("e+", "e");
+  if (size < 99.5) return digits(value);
+  if (size < 999.5) return String(Math.round(value));
+  if (size < 999_500) return `${size < 99_500 ? digits(value / 1e3) : Math.round(value / 1e3)}k`;
+  if (size < 999_500_000)
+    return `${size < 99_500_000 ? digits(value / 1e6) : Math.round(value / 1e6)}M`;
+  return value.toExponential(0).replace("e+", "e");
+}

@@ -1,0 +1,251 @@
+import { atLeast, measureOf } from "./measure.js";
+import {
+  alphasOf,
+  type AlphaPoint,
+  best,
+  curves,
+  isMerge,
+  isReference,
+  mean,
+  meanTasks,
+  seedValues,
+} from "./statistics.js";
+import type { StudyResults } from "./results.js";
+
+/** Two methods at one α and one seed. */
+export interface Pair {
+  readonly alpha: number;
+  readonly seed: number;
+  readonly one: number;
+  readonly other: number;
+}
+
+/** What two methods reach over the tasks, at every α and seed that both have. */
+export function pairs(results: StudyResults, method: string, other: string): readonly Pair[] {
+  return alphasOf(results, method).flatMap((alpha) => {
+    const [ones, others] = [method, other].map((which) =>
+      seedValues(results, isMerge(which, alpha)),
+    );
+    return results.seeds.flatMap((seed) => {
+      const [a, b] = [ones?.get(seed), others?.get(seed)];
+      return a === undefined || b === undefined ? [] : [{ alpha, seed, one: a, other: b }];
+    });
+  });
+}
+
+/** The mismatches of two methods, at every α and seed for which both were measured. */
+export function mismatchPairs(
+  { merges, seeds, alphas }: StudyResults,
+  method: string,
+  other: string,
+): readonly Pair[] {
+  const at = (which: string, alpha: number, seed: number): number | undefined => {
+    const found = merges.find(
+      (merge) =>
+        merge.removed === null &&
+        merge.method === which &&
+        merge.alpha === alpha &&
+        merge.seed === seed,
+    )?.mismatch;
+    return typeof found === "number" && Number.isFinite(found) ? found : undefined;
+  };
+  return alphas
+    .toSorted((a, b) => a - b)
+    .flatMap((alpha) =>
+      seeds.flatMap((seed) => {
+        const [a, b] = [at(method, alpha, seed), at(other, alpha, seed)];
+        return a === undefined || b === undefined ? [] : [{ alpha, seed, one: a, other: b }];
+      }),
+    );
+}
+
+/** How little a method depends on α. */
+export interface Robustness {
+  readonly method: string;
+  readonly best: AlphaPoint;
+  /** At how many α it is near its own best (`Measure.near`); and of how many. */
+  readonly within: number;
+  readonly alphas: number;
+  /** The difference between its best and its worst α. */
+  readonly range: number;
+}
+
+export function robustness(results: StudyResults): readonly Robustness[] {
+  const measure = measureOf(results);
+  return curves(results).flatMap((curve) => {
+    const top = best(curve, measure);
+    if (top === undefined) return [];
+    const values = curve.points.map((point) => point.mean);
+    const within = values.filter((value) => measure.near(value, top.mean)).length;
+    const range = Math.max(...values) - Math.min(...values);
+    return [{ method: curve.method, best: top, within, alphas: values.length, range }];
+  });
+}
+
+/** From this α on, methods are compared by how little they change. */
+export const ROBUST_FROM = 0.3;
+
+/** What a method reaches over some α, at the least and at the most. */
+export interface Range {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The ranges of two methods over every α from `ROBUST_FROM` on that both have: of the means over seeds, and of each seed. */
+export function ranges(
+  results: StudyResults,
+  method: string,
+  other: string,
+):
+  | {
+      readonly alphas: readonly number[];
+      readonly one: Range;
+      readonly other: Range;
+      readonly seeds: readonly { readonly one: Range; readonly other: Range }[];
+    }
+  | undefined {
+  const found = pairs(results, method, other).filter(({ alpha }) => alpha >= ROBUST_FROM);
+  const alphas = [...new Set(found.map(({ alpha }) => alpha))];
+  if (alphas.length < 2) return undefined;
+  const rangeOf = (values: readonly number[]): Range => ({
+    low: Math.min(...values),
+    high: Math.max(...values),
+  });
+  const meansOf = (pick: (pair: Pair) => number) =>
+    alphas.map((alpha) => mean(found.filter((pair) => pair.alpha === alpha).map(pick)));
+  const seeds = results.seeds.flatMap((seed) => {
+    const own = found.filter((pair) => pair.seed === seed);
+    return own.length < 2
+      ? []
+      : [
+          {
+            one: rangeOf(own.map(({ one }) => one)),
+            other: rangeOf(own.map((pair) => pair.other)),
+          },
+        ];
+  });
+  return {
+    alphas,
+    one: rangeOf(meansOf(({ one }) => one)),
+    other: rangeOf(meansOf((pair) => pair.other)),
+    seeds,
+  };
+}
+
+/**
+ * (value − base) / (joint − base): the share of the way from the base to joint training; undefined where joint training is no better than
+ * the base.
+ */
+export function closedGap(
+  value: number,
+  base: number,
+  joint: number,
+  sign: 1 | -1,
+): number | undefined {
+  return sign * (joint - base) > 0 ? (value - base) / (joint - base) : undefined;
+}
+
+/** Two methods beside joint training, of one seed. */
+export interface JointComparison {
+  readonly seed: number;
+  readonly joint: number;
+  readonly base: number | undefined;
+  readonly one: number;
+  readonly other: number;
+}
+
+/** At one α for both, or at an α of its own for each. */
+export function besideJoint(
+  results: StudyResults,
+  [method, alpha]: readonly [string, number],
+  [other, otherAlpha]: readonly [string, number],
+): readonly JointComparison[] {
+  const joints = seedValues(results, isReference("joint"));
+  const bases = seedValues(results, isReference("base"));
+  const ones = seedValues(results, isMerge(method, alpha));
+  const others = seedValues(results, isMerge(other, otherAlpha));
+  return results.seeds.flatMap((seed) => {
+    const [joint, one, two] = [joints.get(seed), ones.get(seed), others.get(seed)];
+    return joint === undefined || one === undefined || two === undefined
+      ? []
+      : [{ seed, joint, base: bases.get(seed), one, other: two }];
+  });
+}
+
+/** A merge by its mismatch and by what it reaches over the tasks. */
+export interface MismatchPoint {
+  readonly method: string;
+  readonly alpha: number | null;
+  readonly seed: number;
+  readonly mismatch: number;
+  /** Accuracy or perplexity. */
+  readonly value: number;
+  /** The test error, or the logarithm of the perplexity. */
+  readonly error: number;
+}
+
+/** Merges whose mismatch has a logarithm and that were tested on every task. */
+export function mismatchPoints(results: StudyResults): readonly MismatchPoint[] {
+  const tasks = meanTasks(results);
+  const measure = measureOf(results);
+  return results.merges.flatMap(({ method, alpha, seed, mismatch, removed }) => {
+    if (mismatch === null || removed !== null) return [];
+    if (!(mismatch > 0) || !Number.isFinite(mismatch)) return [];
+    const is = isMerge(method, alpha);
+    const found = results.rows.filter(
+      (row) => row.seed === seed && is(row) && tasks.includes(row.task),
+    );
+    if (found.length === 0 || found.length < tasks.length) return [];
+    const value = measure.over(found);
+    if (!Number.isFinite(value)) return [];
+    return [{ method, alpha, seed, mismatch, value, error: measure.error(value) }];
+  });
+}
+
+/** Those that are better than the base of their seed. */
+export function betterThanBase(
+  results: StudyResults,
+  points: readonly MismatchPoint[],
+): readonly MismatchPoint[] {
+  const measure = measureOf(results);
+  const bases = seedValues(results, isReference("base"));
+  return points.filter(({ seed, value }) => {
+    const base = bases.get(seed);
+    return base !== undefined && !atLeast(measure, base, value);
+  });
+}
+
+/** Pearson's r; undefined for fewer than three points, or where one of the two does not vary. */
+export function correlation(values: readonly (readonly [number, number])[]): number | undefined {
+  if (values.length < 3) return undefined;
+  const mx = mean(values.map(([x]) => x));
+  const my = mean(values.map(([, y]) => y));
+  let [xx, yy, xy] = [0, 0, 0];
+  for (const [x, y] of values) {
+    xx += (x - mx) ** 2;
+    yy += (y - my) ** 2;
+    xy += (x - mx) * (y - my);
+  }
+  return xx > 0 && yy > 0 ? xy / Math.sqrt(xx * yy) : undefined;
+}
+
+/** Spearman's ρ: r of the ranks, where equal values share the mean of theirs. */
+export function rankCorrelation(
+  values: readonly (readonly [number, number])[],
+): number | undefined {
+  const xs = ranksOf(values.map(([x]) => x));
+  const ys = ranksOf(values.map(([, y]) => y));
+  return correlation(values.map((_, k) => [xs[k] ?? 0, ys[k] ?? 0] as const));
+}
+
+function ranksOf(values: readonly number[]): readonly number[] {
+  return values.map((value) => {
+    const below = values.filter((other) => other < value).length;
+    const equal = values.filter((other) => other === value).length;
+    return below + (equal + 1) / 2;
+  });
+}
+
+/** Of merges: r of log₁₀ of the mismatch and the error. */
+export const mismatchCorrelation = (points: readonly MismatchPoint[]): number | undefined =>
+  correlation(points.map(({ mismatch, error }) => [Math.log10(mismatch), error]));

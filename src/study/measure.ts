@@ -1,0 +1,82 @@
+import type { ResultRow, StudyResults } from "./results.js";
+
+/** The figure by which a study compares models: accuracy, or for language models perplexity. */
+export interface Measure {
+  readonly name: "accuracy" | "perplexity";
+  /** 1 where more is better, −1 where less is. */
+  readonly sign: 1 | -1;
+  /** Whether plots of it have a logarithmic axis. */
+  readonly logarithmic: boolean;
+  /** What one model reaches on some test sets together. */
+  readonly over: (rows: readonly Pick<ResultRow, "accuracy" | "nll">[]) => number;
+  /** What is wrong with that, for correlations: the test error, or the logarithm of the perplexity. */
+  readonly error: (value: number) => number;
+  /** Whether a value is as good as another, but for a point of accuracy or a hundredth of perplexity. */
+  readonly near: (value: number, other: number) => boolean;
+  readonly nearness: string;
+  /** What of the rest may be lost for a removal to count. */
+  readonly tolerable: (value: number, base: number) => boolean;
+  readonly toleration: string;
+  /** "85.6%", "12.3" */
+  readonly show: (value: number) => string;
+  /** The same without a unit, for tables that name it. */
+  readonly cell: (value: number) => string;
+  /** The size of a difference of two values: "1.7 points", "0.42". */
+  readonly difference: (difference: number) => string;
+  /** The unit of table cells. */
+  readonly unit: string;
+}
+
+const mean = (values: readonly number[]): number =>
+  values.reduce((a, b) => a + b, 0) / values.length;
+
+/** A difference that rounding alone makes. */
+const ROUNDING = 1e-9;
+
+const ACCURACY: Measure = {
+  name: "accuracy",
+  sign: 1,
+  logarithmic: false,
+  over: (rows) => mean(rows.map(({ accuracy }) => accuracy)),
+  error: (value) => 1 - value,
+  near: (value, other) => value >= other - 0.01 - ROUNDING,
+  nearness: "one point",
+  tolerable: (value, base) => value >= base - 0.02 - ROUNDING,
+  toleration: "2 points",
+  show: (value) => `${(100 * value).toFixed(1)}%`,
+  cell: (value) => (100 * value).toFixed(1),
+  difference: (difference) => {
+    const text = (100 * Math.abs(difference)).toFixed(1);
+    return `${text} ${text === "1.0" ? "point" : "points"}`;
+  },
+  unit: "in percent",
+};
+
+/** Three digits, but no fewer than one after the point. */
+const perplexityText = (value: number): string =>
+  value >= 1000 ? value.toPrecision(3).replace("e+", "e") : value.toFixed(value < 10 ? 2 : 1);
+
+const PERPLEXITY: Measure = {
+  name: "perplexity",
+  sign: -1,
+  logarithmic: true,
+  // The geometric mean over test sets, of which a large perplexity cannot drown the others.
+  over: (rows) => Math.exp(mean(rows.map(({ nll }) => nll))),
+  error: (value) => Math.log(value),
+  near: (value, other) => value <= other * 1.01 * (1 + ROUNDING),
+  nearness: "one percent",
+  tolerable: (value, base) => value <= base * 1.05 * (1 + ROUNDING),
+  toleration: "5 percent",
+  show: perplexityText,
+  cell: perplexityText,
+  difference: (difference) => perplexityText(Math.abs(difference)),
+  unit: "exp of the mean −ln p of a token",
+};
+
+/** Accuracy for classifiers; for language models perplexity, of which the share of right tokens says little. */
+export const measureOf = ({ predicts }: StudyResults): Measure =>
+  predicts === "tokens" ? PERPLEXITY : ACCURACY;
+
+/** Whether one value is better than another, or as good. */
+export const atLeast = (measure: Measure, one: number, other: number): boolean =>
+  measure.sign * (one - other) >= 0;

@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import { logTicks, shortNumber, tickText } from "../../src/report/ticks.js";
+
+describe("logTicks", () => {
+  it.each<[number, number, readonly number[]]>([
+    [1, 1000, [1, 10, 100, 1000]],
+    [350, 50_000, [1000, 3000, 10_000, 30_000]],
+    [20, 300, [20, 50, 100, 200]],
+    [0.01, 0.05, [0.01, 0.015, 0.02, 0.03, 0.05]],
+    [9, 12, [9, 10, 12]],
+  ])("from %d to %d", (low, high, ticks) => {
+    expect(logTicks(low, high)).toEqual(ticks);
+  });
+
+  it("are no more than there is room for", () => {
+    expect(logTicks(1e-6, 1e12, 6).length).toBeLessThanOrEqual(6);
+    expect(logTicks(1e-6, 1e12, 6).length).toBeGreaterThan(3);
+  });
+
+  it("are none where a logarithm is", () => {
+    expect(logTicks(0, 10)).toEqual([]);
+    expect(logTicks(NaN, NaN)).toEqual([]);
+  });
+});
+
+describe("tickText", () => {
+  it.each([
+    [0, "0"],
+    [0.05, "0.05"],
+    [1.25, "1.25"],
+    [350, "350"],
+    [1200, "1200"],
+    [20_000, "20k"],
+    [-20_000, "−20k"],
+    [999_600, "1M"],
+    [3e6, "3M"],
+    [5e-7, "5e-7"],
+    [2e12, "2e12"],
+  ])("%d", (value, text) => {
+    expect(tickText(value)).toBe(text);
+  });
+});
+
+describe("shortNumber", () => {
+  it.each([
+    [0, "0"],
+    [0.0004, "4e-4"],
+    [0.052, "0.052"],
+    [2.14, "2.1"],
+    [35.4, "35"],
+    [99.6, "100"],
+    [350.4, "350"],
+    [999.7, "1k"],
+    [1234, "1.2k"],
+    [123_456, "123k"],
+    [1_234_567, "1.2M"],
+    [3e9, "3e9"],
+  ])("%d", (value, text) => {
+    expect(shortNumber(value)).toBe(text);
+  });
+});
