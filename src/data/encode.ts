@@ -51,7 +51,7 @@ const UNPREDICTED = -100;
  */
 export function encodeExample(example: Example, options: EncodeOptions): EncodedExample {
   const { index, where } = example;
-  const label = labelNumber(example, options.classes);
+  const label = labelOf(example, options.classes);
   const common = { index, where, ...(label === undefined ? {} : { label }) };
   if (options.image !== undefined) {
     const { preprocessing, shape } = options.image;
@@ -78,7 +78,7 @@ export function encodeExample(example: Example, options: EncodeOptions): Encoded
  * The class of an example that must have one.
  * @throws DataError where it has none.
  */
-export function requireLabel(example: EncodedExample): number {
+export function requireLabel(example: Pick<EncodedExample, "label" | "where">): number {
   if (example.label !== undefined) return example.label;
   throw new DataError({
     what: "an example has no label",
@@ -262,7 +262,14 @@ function checkVocabulary(
   });
 }
 
-function labelNumber({ label, where }: Example, classes: Classes | undefined): number | undefined {
+/**
+ * The class of an example as a number; undefined where it has none, or the network has no classes.
+ * @throws DataError where it is not one of the network's
+ */
+export function labelOf(
+  { label, where }: Example,
+  classes: Classes | undefined,
+): number | undefined {
   if (label === undefined || classes === undefined) return undefined;
   const { count, byName } = classes;
   if (typeof label === "number") {

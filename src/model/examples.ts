@@ -2,7 +2,13 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
-import { classesOf, encodeExample, type EncodeOptions, requireLabel } from "../data/encode.js";
+import {
+  classesOf,
+  encodeExample,
+  type EncodeOptions,
+  labelOf,
+  requireLabel,
+} from "../data/encode.js";
 import type { EncodedExample } from "../data/example.js";
 import { imageClasses } from "../data/image-folder.js";
 import { readImagePreprocessing } from "../data/image-preprocessing.js";
@@ -75,6 +81,32 @@ export async function* streamExamples(
     });
     if (needLabels) requireLabel(encoded);
     yield encoded;
+  }
+}
+
+/**
+ * Reads a data file and refuses what `loadExamples` refuses, in a fraction of the time: of texts only the first is tokenized, of images
+ * only the first is prepared; of all the others the classes are looked at.
+ * @throws as `loadExamples`
+ */
+export async function checkExamples(
+  model: Model,
+  data: string,
+  options: LoadOptions,
+): Promise<void> {
+  const first = { ...options, examples: 1 };
+  for await (const _ of streamExamples(model, data, first)) break;
+  const path = await resolveDataFile(data);
+  const { classes } = await encodeOptions(model, path, options);
+  for await (const example of readExamples(path, options)) {
+    // Token ids cost nothing to check, and may be another vocabulary's.
+    if (example.inputIds !== undefined) {
+      for await (const _ of streamExamples(model, data, options)) continue;
+      return;
+    }
+    if (classes === undefined) return;
+    const label = labelOf(example, classes);
+    if (options.needLabels === true) requireLabel({ label, where: example.where });
   }
 }
 

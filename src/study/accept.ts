@@ -5,6 +5,7 @@ import type { MismatchFigures } from "./mismatch.js";
 /** What stages have written, as it is read again: undefined for anything else. */
 
 const scoreSchema = z.object({ examples: z.int(), accuracy: z.number(), nll: z.number() });
+const failureSchema = z.object({ message: z.string() });
 const mismatchSchema = z.object({
   mismatch: z.number(),
   residual: z.number(),
@@ -12,5 +13,7 @@ const mismatchSchema = z.object({
 });
 
 export const acceptScore = (value: unknown): Score | undefined => scoreSchema.safeParse(value).data;
+export const acceptFailure = (value: unknown): { readonly message: string } | undefined =>
+  failureSchema.safeParse(value).data;
 export const acceptMismatch = (value: unknown): MismatchFigures | undefined =>
   mismatchSchema.safeParse(value).data;

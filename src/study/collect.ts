@@ -6,6 +6,7 @@ import type { Study } from "./parse.js";
 import type { StudyPlan } from "./plan.js";
 import {
   type MergeRecord,
+  OTHER_EXPERT,
   RESULTS_FORMAT,
   RESULTS_VERSION,
   type ResultRow,
@@ -41,8 +42,12 @@ export function collectResults(
     const residual = measured?.residual ?? null;
     for (const stage of tests) {
       const score = found.scoreOf(stage);
-      if (score !== undefined)
-        rows.push({ ...row, task: stage.test.name, ...score, mismatch, residual });
+      if (score === undefined) continue;
+      const task = stage.test.name;
+      // Of each task there is one row of an expert: its own.
+      const isOther = row.expert !== null && row.expert !== task;
+      const method = isOther ? OTHER_EXPERT : row.method;
+      rows.push({ ...row, method, task, ...score, mismatch, residual });
     }
     if (model.kind !== "merge") continue;
     const { expert: _expert, ...which } = row;
@@ -53,7 +58,7 @@ export function collectResults(
       mismatch,
       residual,
       layers: { ...measured?.layers },
-      failure: found.failureOf(model.stage) ?? null,
+      failure: found.failureOf(model.failure) ?? null,
     });
   }
   return {

@@ -17,12 +17,22 @@ const TOKENIZER_FILES = [
   "preprocessor_config.json",
 ];
 
-/** Of the weights of a model (sampled, see `weightsFingerprint`), its configuration and its tokenizer. */
-export async function fingerprintModel(folder: string): Promise<string> {
-  const parts = [await fingerprintTensors(folder), fileDigests(folder, ["config.json"])];
-  return createHash("sha256")
-    .update(JSON.stringify([...parts, fingerprintTokenizer(folder)]))
-    .digest("hex");
+/** Of the weights of a model (sampled, see `weightsFingerprint`), its configuration and its tokenizer; and how many weights it has. */
+export async function fingerprintModel(
+  folder: string,
+): Promise<{ readonly key: string; readonly elements: number }> {
+  const checkpoint = await openCheckpoint(folder);
+  try {
+    const parts = [weightsFingerprint(checkpoint), fileDigests(folder, ["config.json"])];
+    const key = createHash("sha256")
+      .update(JSON.stringify([...parts, fingerprintTokenizer(folder)]))
+      .digest("hex");
+    let elements = 0;
+    for (const tensor of checkpoint.tensors.values()) elements += tensor.elements;
+    return { key, elements };
+  } finally {
+    checkpoint.close();
+  }
 }
 
 /** Of the tokenizer, or the preparation of images, of a model. */

@@ -49,6 +49,17 @@ export async function writeJointData(out: string, sources: readonly JointSource[
   renameSync(partial, out);
 }
 
+/** How many examples all tasks have together. */
+export const jointExamples = (sources: readonly JointSource[]): number =>
+  sources.reduce((sum, { examples, limit = Infinity }) => sum + Math.min(examples, limit), 0);
+
+/** How many a file has that was written so. @throws DataError where it is damaged */
+export async function countJointData(path: string): Promise<number> {
+  let count = 0;
+  for await (const _ of readExamples(path)) count++;
+  return count;
+}
+
 /** The idx format: big-endian sizes, then bytes; the labels in a file of their own, which is there first. */
 async function writeImages(out: string, sources: readonly JointSource[]): Promise<void> {
   const pixels: Uint8Array[] = [];

@@ -15,7 +15,8 @@ export interface Study extends RecipeText {
 }
 
 const KIND = { noun: "study", keys: "keys such as base, tasks and methods" };
-const TASK_NAME = /^\w[\w.-]*$/;
+/** Names of files begin with it. */
+const TASK_NAME = /^\w[\w.-]{0,63}$/;
 
 /** @throws RecipeError where the file cannot be read, or as `parseStudy` */
 export function loadStudy(file: string): Study {
@@ -47,7 +48,7 @@ export function parseStudy(text: string, file?: string): Study {
     throw refusal(reading, document, issue);
   }
   const placeOf = (...path: readonly (string | number)[]): Place => find(document, path).item;
-  check(reading, result.data, placeOf);
+  check(reading, document, result.data, placeOf);
   return { ...source, settings: result.data, placeOf };
 }
 
@@ -216,11 +217,14 @@ function shapeKeys(schema: unknown): readonly string[] {
 /** What depends on more than one value. */
 function check(
   reading: Reading,
+  document: MappingItem,
   settings: StudySettings,
   placeOf: (...path: readonly (string | number)[]) => Place,
 ): void {
   const { tasks, train, methods, alphas, seeds, remove, base } = settings;
-  const names = Object.keys(tasks);
+  const { item } = find(document, ["tasks"]);
+  // Not those of the settings, in which a name such as __proto__ is lost.
+  const names = item.kind === "mapping" ? [...item.entries.keys()] : [];
   if (names.length === 0) {
     throw reading.error(placeOf("tasks"), {
       what: "The study has no tasks",
@@ -229,14 +233,23 @@ function check(
     });
   }
   for (const name of names) {
-    const reserved = RESERVED_NAMES.includes(name) || name === base.name;
+    const written = find(document, ["tasks", name]).item;
+    if (written.kind === "nothing") {
+      throw reading.error(written, {
+        what: `The task ${name} has no data`,
+        got: "nothing",
+        expected: "{ train: …, test: … }",
+      });
+    }
+    const reserved =
+      RESERVED_NAMES.includes(name) || name === base.name || !Object.hasOwn(tasks, name);
     if (!TASK_NAME.test(name) || reserved) {
       throw reading.error(placeOf("tasks", name), {
         what: reserved
           ? "A task has a name that means something else"
           : "A task has no usable name",
         got: name,
-        expected: `letters, digits, _, . and -, and none of ${listed(RESERVED_NAMES)}`,
+        expected: `at most 64 letters, digits, _, . and -, and none of ${listed(RESERVED_NAMES)}`,
       });
     }
     const task = tasks[name];

@@ -19,6 +19,8 @@ import type { Timed } from "./clock.js";
 export type MakeStage = Stage &
   Timed & {
     readonly ending: string;
+    /** Keys of stages whose results it works with. */
+    readonly needs: readonly string[];
     readonly make:
       | {
           readonly what: "joint-data";
@@ -67,6 +69,8 @@ export interface Subject {
         /** The file's name in `recipes`. */
         readonly recipe: string;
         readonly stage: Stage;
+        /** That its numbers forbid it, or tests of it. */
+        readonly failure: Stage;
         readonly mismatch: (Stage & Timed & { readonly request: PartialRequest }) | undefined;
       };
 }
@@ -91,9 +95,17 @@ export interface StudyPlan {
 /** Costs are guessed in forward passes of an example; a gradient is three. */
 const GRADIENT = 3;
 
-/** Lays out every stage of a study. Pure but for looking up where results are, or will be. */
-export function planStudy(study: Study, resolved: ResolvedStudy, stages: Stages): StudyPlan {
-  const planner = new Planner(study, resolved, stages);
+/**
+ * Lays out every stage of a study. Pure but for looking up where results are, or will be.
+ * @param labels where those of Fishers come from
+ */
+export function planStudy(
+  study: Study,
+  resolved: ResolvedStudy,
+  stages: Stages,
+  labels: Labels = study.settings.fisher?.labels ?? "sampled",
+): StudyPlan {
+  const planner = new Planner(study, resolved, stages, labels);
   for (const seed of study.settings.seeds ?? [1]) planner.addSeed(seed);
   return planner.plan();
 }
@@ -106,8 +118,10 @@ class Planner {
   readonly #subjects: Subject[] = [];
   readonly #models: StudyPlan["models"][number][] = [];
   readonly #tests: readonly Test[];
+  readonly #labels: Labels;
 
-  constructor(study: Study, resolved: ResolvedStudy, stages: Stages) {
+  constructor(study: Study, resolved: ResolvedStudy, stages: Stages, labels: Labels) {
+    this.#labels = labels;
     this.#study = study;
     this.#resolved = resolved;
     this.#stages = stages;
@@ -217,6 +231,7 @@ class Planner {
         anchor: anchor && { key: anchor.key, scale: anchor.scale },
       }),
       ending: "",
+      needs: [source.key, base.key, ...(anchor === undefined ? [] : [anchor.key])],
       class: `train ${name}`,
       cost: sizes * (settings.epochs ?? 3) * GRADIENT,
       make: {
@@ -246,6 +261,7 @@ class Planner {
         sources.map(({ key, limit }) => ({ key, limit })),
       ),
       ending: jointEnding(sources),
+      needs: [],
       class: "joint-data",
       cost: 1,
       make: { what: "joint-data", sources },
@@ -269,7 +285,7 @@ class Planner {
       data: data.key,
       settings: { ...settings, max_length: maxLength },
       // Sampled labels are others with another seed; exact and observed ones are not.
-      seed: isSampled(settings.labels) ? seed : undefined,
+      seed: this.#labels === "sampled" ? seed : undefined,
     });
     const label = minus === undefined ? name : `${name}-task-vector`;
     const { path } = this.#stage({
@@ -277,6 +293,7 @@ class Planner {
       label,
       key,
       ending: ".safetensors",
+      needs: [model.key],
       class: `fisher ${label}`,
       cost: Math.min(data.examples, settings.examples ?? Infinity) * GRADIENT,
       make: { what: "fisher", model: model.path, minus: minus?.path, data, trainSize, seed },
@@ -323,16 +340,27 @@ class Planner {
       alpha === null
         ? method
         : `${method}${removed === null ? "" : ` without ${removed}`} α=${alpha}`;
+    const tests = this.#testsOf(label, key);
+    const mismatch = this.#mismatchOf(label, merge, base, experts);
     this.#subjects.push({
       label,
       row: { seed, method, alpha, removed, expert: null },
-      tests: this.#testsOf(label, key),
+      tests,
       model: {
         kind: "merge",
         merge,
         recipe: `${id}${seeds.length > 1 ? `-seed-${seed}` : ""}.yaml`,
         stage: { kind: "merge", label: id, key },
-        mismatch: this.#mismatchOf(label, merge, base, experts),
+        failure: {
+          kind: "failure",
+          label: id,
+          key: stageKey("failure", {
+            merge: key,
+            tests: tests.map((test) => test.key),
+            mismatch: mismatch?.key,
+          }),
+        },
+        mismatch,
       },
     });
   }
@@ -391,8 +419,4 @@ class Planner {
       },
     };
   }
-}
-
-function isSampled(labels: Labels | undefined): boolean {
-  return labels === undefined || labels === "sampled";
 }

@@ -28,6 +28,8 @@ export interface DataSource {
 export interface ResolvedModel {
   readonly path: string;
   readonly key: string;
+  /** Numbers in its tensors. */
+  readonly elements: number;
 }
 
 export interface ResolvedTask {
@@ -132,7 +134,7 @@ type Where = readonly (string | number)[];
 
 async function findModel(study: Study, name: string, ...where: Where): Promise<ResolvedModel> {
   const path = await find(study, name, where, "model", resolveModelFolder);
-  return { path, key: await fingerprintModel(path) };
+  return { path, ...(await fingerprintModel(path)) };
 }
 
 async function findData(

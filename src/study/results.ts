@@ -5,9 +5,12 @@ import { RecipeError } from "../errors.js";
 export const RESULTS_VERSION = 1;
 export const RESULTS_FORMAT = "gradmerge-study";
 
+/** The method of rows of an expert on another test set than its own; so `expert` is one model for each task. */
+export const OTHER_EXPERT = "other_expert";
+
 const row = z.object({
   seed: z.int(),
-  /** A merge method, or `base`, `expert`, `joint`. */
+  /** A merge method, or `base`, `expert`, `other_expert`, `joint`. */
   method: z.string(),
   /** The weight of every expert; negative in a removal; null where there is none. */
   alpha: z.number().nullable(),

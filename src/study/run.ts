@@ -1,12 +1,14 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, relative } from "node:path";
 import { GradmergeError, OutputError } from "../errors.js";
-import { acceptMismatch, acceptScore } from "./accept.js";
+import { openCheckpoint } from "../checkpoint/open.js";
+import { acceptFailure, acceptMismatch, acceptScore } from "./accept.js";
 import { Clock, type Timed } from "./clock.js";
 import { collectResults } from "./collect.js";
 import type { Score } from "./evaluator.js";
 import type { StudyEvent, StudySummary } from "./events.js";
-import { writeJointData } from "./joint-data.js";
+import { countJointData, jointExamples, writeJointData } from "./joint-data.js";
+import { lock } from "./lock.js";
 import type { MismatchFigures } from "./mismatch.js";
 import { loadStudy, type Study } from "./parse.js";
 import { type MakeStage, planStudy, type StudyPlan, type Subject } from "./plan.js";
@@ -53,13 +55,23 @@ export async function runStudy(
   const started = performance.now();
   const loaded = typeof study === "string" ? loadStudy(study) : study;
   const resolved = await resolveStudy(loaded);
-  const stages = new Stages(out);
-  const unlock = lock(stages);
   const tools = options.tools ?? (await standardTools(options));
+  let unlock = (): void => undefined;
   try {
-    const plan = planStudy(loaded, resolved, stages);
+    await tools.checkInputs?.(loaded, resolved);
+    const stages = new Stages(out);
+    unlock = lock(stages.root);
+    const { labels, estimator = "gradients" } = loaded.settings.fisher ?? {};
+    const plan = planStudy(
+      loaded,
+      resolved,
+      stages,
+      labels ?? tools.defaultLabels?.(resolved.base.path, estimator),
+    );
+    await discardDamaged(plan, stages);
     writeRecipes(out, plan);
-    const runner = new Runner(loaded.settings, plan, stages, tools, options, out);
+    const isSmall = resolved.base.elements <= SMALL;
+    const runner = new Runner(loaded.settings, plan, stages, tools, options, out, isSmall);
     await runner.run();
     const results = collectResults(loaded, plan, runner, out, tools.predicts?.(resolved.base.path));
     const file = join(out, "results.json");
@@ -73,36 +85,60 @@ export async function runStudy(
     };
     options.onEvent?.({ event: "done", ...summary });
     return { ...summary, study: results };
+  } catch (error) {
+    // Whatever an interruption makes of the stage that was under way, it is one.
+    options.signal?.throwIfAborted();
+    throw refusalOf(error, out);
   } finally {
     await tools.release();
     unlock();
   }
 }
 
-/** @throws OutputError where a study is at work in the folder */
-function lock(stages: Stages): () => void {
-  const file = join(stages.root, "lock");
-  try {
-    writeFileSync(file, String(process.pid), { flag: "wx" });
-  } catch {
-    const holder = Number(readFileSync(file, "utf8"));
-    if (isAlive(holder)) {
-      throw new OutputError({
-        what: "another process is at work on this study",
-        where: stages.root,
-        got: `process ${holder}`,
-        hint: `wait for it, or remove ${file} if there is none`,
-      });
-    }
-    writeFileSync(file, String(process.pid));
-  }
-  return () => rmSync(file, { force: true });
+/** What the operating system refuses, a full disk or missing rights, as an error that names the place. */
+function refusalOf(error: unknown, out: string): unknown {
+  if (!(error instanceof Error && "code" in error && "syscall" in error)) return error;
+  const { code } = error;
+  // Errors of Node itself, ERR_…, are not the file system's.
+  if (typeof code !== "string" || !/^E[A-Z0-9]+$/.test(code)) return error;
+  const isFull = code === "ENOSPC" || code === "EDQUOT";
+  return new OutputError({
+    what: isFull ? "the disk is full" : "the study cannot be written",
+    where: "path" in error && typeof error.path === "string" ? error.path : out,
+    got: error.message,
+    hint: isFull
+      ? "make room; the same command continues the work"
+      : "check the permissions, or choose another folder",
+  });
 }
 
-function isAlive(process_: number): boolean {
-  if (!Number.isSafeInteger(process_) || process_ <= 0) return false;
+/** Forgets results that somebody has deleted a part of, or that were cut short: they are made again. */
+async function discardDamaged(plan: StudyPlan, stages: Stages): Promise<void> {
+  for (const stage of plan.making) {
+    if (!stages.has(stage)) continue;
+    if (!(await isWhole(stage, stages.path(stage)))) stages.discard(stage);
+  }
+  for (const { model } of plan.subjects) {
+    if (model.kind !== "merge" || !stages.has(model.stage)) continue;
+    if (!(await isCheckpoint(stages.path(model.stage)))) stages.discard(model.stage);
+  }
+}
+
+async function isWhole({ make }: MakeStage, path: string): Promise<boolean> {
+  switch (make.what) {
+    case "train":
+      return existsSync(join(path, "config.json")) && isCheckpoint(path);
+    case "fisher":
+      return isCheckpoint(path);
+    case "joint-data":
+      return (await countJointData(path).catch(() => -1)) === jointExamples(make.sources);
+  }
+}
+
+/** Whether a checkpoint has all bytes that its header speaks of. */
+async function isCheckpoint(path: string): Promise<boolean> {
   try {
-    process.kill(process_, 0);
+    (await openCheckpoint(path)).close();
     return true;
   } catch {
     return false;
@@ -121,7 +157,13 @@ function writeRecipes(out: string, plan: StudyPlan): void {
   }
 }
 
+/** Numbers in a model that keeps no more than one thread busy: several are worked on side by side, each by one. */
+const SMALL = 4e6;
+
 class Runner {
+  readonly #isSmall: boolean;
+  /** The mismatch of one merge after the other is measured: gradients are kept for all. */
+  #measuring: Promise<unknown> = Promise.resolve();
   readonly #settings: StudySettings;
   readonly #plan: StudyPlan;
   readonly #stages: Stages;
@@ -131,7 +173,6 @@ class Runner {
   readonly #scratch: string;
   readonly #done: Partial<Record<StageKind, number>> = {};
   readonly #reused: Partial<Record<StageKind, number>> = {};
-  readonly #failures = new Map<string, string>();
   #clock = new Clock([]);
   #number = 0;
   #total = 0;
@@ -143,7 +184,9 @@ class Runner {
     tools: StudyTools,
     options: StudyOptions,
     out: string,
+    isSmall: boolean,
   ) {
+    this.#isSmall = isSmall;
     this.#settings = settings;
     this.#plan = plan;
     this.#stages = stages;
@@ -158,7 +201,7 @@ class Runner {
   }
 
   failureOf(stage: Stage): string | undefined {
-    return this.#failures.get(stage.key);
+    return this.#stages.read(stage, acceptFailure)?.message;
   }
 
   scoreOf(stage: Stage): Score | undefined {
@@ -182,10 +225,15 @@ class Runner {
       merges: this.#plan.subjects.filter(({ model }) => model.kind === "merge").length,
     });
     try {
-      for (const stage of this.#plan.making) {
-        if (!this.#stages.has(stage)) await this.#make(stage);
-      }
-      for (const subject of this.#plan.subjects) await this.#test(subject);
+      await this.#makeAll(this.#plan.making.filter((stage) => !this.#stages.has(stage)));
+      const subjects = [...this.#plan.subjects];
+      // While one merge is tested the next one is made.
+      await this.#inLanes(async () => {
+        const subject = subjects.shift();
+        if (subject === undefined) return false;
+        await this.#test(subject);
+        return true;
+      });
     } finally {
       rmSync(this.#scratch, { recursive: true, force: true });
     }
@@ -204,6 +252,7 @@ class Runner {
     };
     for (const stage of this.#plan.making) look(stage, this.#stages.has(stage));
     for (const { tests, model } of this.#plan.subjects) {
+      if (model.kind === "merge" && this.failureOf(model.failure) !== undefined) continue;
       for (const stage of tests) look(stage, this.scoreOf(stage) !== undefined);
       if (model.kind !== "merge" || model.mismatch === undefined) continue;
       if (this.#tools.measureMismatch === undefined) continue;
@@ -237,9 +286,56 @@ class Runner {
     return result;
   }
 
+  /** How many stages of small models go on side by side. */
+  get #lanes(): number {
+    return this.#isSmall ? (this.#tools.lanes ?? 1) : 1;
+  }
+
+  /** Repeats work in every lane until it says that there is none left. All lanes have ended when this does, well or not. */
+  async #inLanes(work: () => Promise<boolean>): Promise<void> {
+    let failed = false;
+    const lane = async (): Promise<void> => {
+      try {
+        while (!failed && (await work())) continue;
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    };
+    for (const end of await Promise.allSettled(Array.from({ length: this.#lanes }, lane))) {
+      if (end.status === "rejected") throw end.reason;
+    }
+  }
+
+  /** Each stage as soon as those are done that it builds on. */
+  async #makeAll(stages: readonly MakeStage[]): Promise<void> {
+    const waiting = new Set(stages);
+    const open = new Set(stages.map(({ key }) => key));
+    const underWay = new Map<MakeStage, Promise<void>>();
+    await this.#inLanes(async () => {
+      for (;;) {
+        const ready = [...waiting].find(({ needs }) => !needs.some((key) => open.has(key)));
+        if (ready !== undefined) {
+          waiting.delete(ready);
+          const made = this.#make(ready).then(() => void open.delete(ready.key));
+          underWay.set(ready, made);
+          try {
+            await made;
+          } finally {
+            underWay.delete(ready);
+          }
+          return true;
+        }
+        if (waiting.size === 0 || underWay.size === 0) return false;
+        await Promise.race(underWay.values());
+      }
+    });
+  }
+
   async #make(stage: MakeStage): Promise<void> {
     const out = this.#stages.path(stage, stage.ending);
-    await this.#do(stage, (advance) => this.#makeAt(stage.make, out, advance));
+    const work = (advance: (share: number) => void) => this.#makeAt(stage.make, out, advance);
+    await this.#do(stage, work, this.#lanes);
     this.#stages.complete(stage, stage.ending);
   }
 
@@ -248,7 +344,8 @@ class Runner {
     out: string,
     advance: (share: number) => void,
   ): Promise<void> {
-    const { threads, device, signal } = this.#options;
+    const { device, signal } = this.#options;
+    const threads = this.#lanes > 1 ? 1 : this.#options.threads;
     const settings = this.#settings;
     if (make.what === "joint-data") return writeJointData(out, make.sources);
     if (make.what === "train") {
@@ -291,7 +388,7 @@ class Runner {
     const { labels, draws, examples, max_length, estimator } = settings.fisher ?? {};
     let model = make.model;
     if (make.minus !== undefined) {
-      model = join(this.#scratch, "task-vector");
+      model = join(this.#scratch, basename(out, ".safetensors"));
       rmSync(model, { recursive: true, force: true });
       await this.#subtract(make.model, make.minus, model);
     }
@@ -317,7 +414,7 @@ class Runner {
 
   /** The task vector θₜ − θ₀ as a model of its own. */
   async #subtract(model: string, minus: string, out: string): Promise<void> {
-    const recipe = join(this.#scratch, "task-vector.yaml");
+    const recipe = `${out}.yaml`;
     const parts = [
       `- { model: { model: ${JSON.stringify(relative(this.#scratch, model))} }, parameters: { weight: 1 } }`,
       `- { model: { model: ${JSON.stringify(relative(this.#scratch, minus))} }, parameters: { weight: -1 } }`,
@@ -328,11 +425,14 @@ class Runner {
   }
 
   #mergeOptions() {
-    return { workers: this.#options.threads, signal: this.#options.signal };
+    // Threads cost more to start than a small merge takes.
+    const workers = this.#isSmall ? 1 : this.#options.threads;
+    return { workers, signal: this.#options.signal };
   }
 
   /** Tests a model on every set that has no score of it yet; a merge is made for it, once. */
   async #test({ tests, model, label }: Subject): Promise<void> {
+    if (model.kind === "merge" && this.failureOf(model.failure) !== undefined) return;
     const missing = tests.filter((stage) => this.scoreOf(stage) === undefined);
     const mismatch =
       model.kind === "merge" &&
@@ -348,13 +448,13 @@ class Runner {
     try {
       path = model.kind === "there" ? model.path : await this.#merge(model, keep);
       await this.#evaluateAll(missing, path);
-      if (mismatch !== undefined) await this.#measure(mismatch, path);
+      if (mismatch !== undefined) await this.#measureInTurn(mismatch, path);
     } catch (error) {
       // Numbers that forbid a merge are a result; anything else is not.
       if (!(error instanceof GradmergeError) || error.tag !== "numeric" || model.kind !== "merge") {
         throw error;
       }
-      this.#failures.set(model.stage.key, error.message);
+      this.#stages.write(model.failure, { message: error.message });
       for (const stage of mismatch === undefined ? missing : [...missing, mismatch]) {
         this.#clock.finish(stage, undefined);
       }
@@ -410,10 +510,13 @@ class Runner {
     this.#stages.write(stage, score);
   }
 
-  async #measure(
-    stage: NonNullable<Extract<Subject["model"], { kind: "merge" }>["mismatch"]>,
-    merged: string,
-  ): Promise<void> {
+  async #measureInTurn(stage: MismatchStage, merged: string): Promise<void> {
+    const turn = this.#measuring.then(() => this.#measure(stage, merged));
+    this.#measuring = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #measure(stage: MismatchStage, merged: string): Promise<void> {
     const { measureMismatch } = this.#tools;
     if (measureMismatch === undefined) return;
     const { signal } = this.#options;
@@ -423,5 +526,7 @@ class Runner {
     this.#stages.write(stage, figures);
   }
 }
+
+type MismatchStage = NonNullable<Extract<Subject["model"], { kind: "merge" }>["mismatch"]>;
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

@@ -178,7 +178,11 @@ export const studySchema = z
       .min(1)
       .optional()
       .describe("How the experts are merged; may be left out where something is removed."),
-    alphas: alphas.optional().describe("The weights α that every expert is given."),
+    alphas: z
+      .array(z.number().min(0))
+      .min(1)
+      .optional()
+      .describe("The weights α that every expert is given."),
     seeds: z
       .array(z.int().min(0))
       .min(1)

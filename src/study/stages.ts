@@ -5,6 +5,8 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -29,6 +31,7 @@ export const STAGE_KINDS = [
   "merge",
   "evaluate",
   "mismatch",
+  "failure",
 ] as const;
 export type StageKind = (typeof STAGE_KINDS)[number];
 
@@ -49,6 +52,7 @@ const FORMAT: Readonly<Record<StageKind, number>> = {
   merge: 1,
   evaluate: 1,
   mismatch: 1,
+  failure: 1,
 };
 const KEY_DIGITS = 32;
 const MARKER = ".gradmerge-study";
@@ -82,11 +86,19 @@ export class Stages {
 
   /**
    * Opens the folder of a study, or makes it.
-   * @throws OutputError where the folder has something else in it
+   * @throws OutputError where the folder has something else in it, or is a file
    */
   constructor(out: string) {
     this.#root = join(out, "stages");
     const marker = join(this.#root, MARKER);
+    if (existsSync(out) && !statSync(out).isDirectory()) {
+      throw new OutputError({
+        what: "What is written comes into a folder, and this is none",
+        where: out,
+        got: "a file",
+        hint: "choose another name",
+      });
+    }
     if (existsSync(out) && readdirSync(out).length > 0 && !existsSync(marker)) {
       throw new OutputError({
         what: "The folder for the study is not empty, and no earlier study wrote it",
@@ -125,6 +137,12 @@ export class Stages {
   complete(stage: Stage, ending = ""): void {
     const path = this.path(stage, ending);
     this.#names.set(`${stage.kind} ${stage.key}`, path.slice(dirname(path).length + 1));
+  }
+
+  /** Removes the result of a stage that turned out to be damaged: it is done again. */
+  discard(stage: Stage): void {
+    rmSync(this.path(stage), { recursive: true, force: true });
+    this.#names.delete(`${stage.kind} ${stage.key}`);
   }
 
   /** The value of a stage that gives plain data; undefined where there is none, or it is not what `accept` takes. */

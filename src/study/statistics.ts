@@ -1,6 +1,6 @@
 import { type Measure, measureOf } from "./measure.js";
 import { inOrder, METHOD_ORDER, nameOf } from "./names.js";
-import type { ResultRow, StudyResults } from "./results.js";
+import { OTHER_EXPERT, type ResultRow, type StudyResults } from "./results.js";
 
 /** A figure for each seed, put together. */
 export interface Spread {
@@ -94,7 +94,10 @@ export const PLAIN_MODELS: readonly string[] = ["base", "expert", "joint"];
 
 /** Base, experts, joint target and methods without α. An expert counts on its own task. */
 export function references(results: StudyResults, task?: string): readonly Reference[] {
-  const plain = methodsIn(results, (row) => isAddition(row) && row.alpha === null);
+  const plain = methodsIn(
+    results,
+    (row) => isAddition(row) && row.alpha === null && row.method !== OTHER_EXPERT,
+  );
   const order = ["joint", "expert", ...METHOD_ORDER, "base"];
   return plain
     .toSorted((a, b) => order.indexOf(a) - order.indexOf(b))

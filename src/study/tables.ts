@@ -139,9 +139,7 @@ export function expertTable(results: StudyResults): StudyTable | undefined {
   const { tests, tasks, seeds } = results;
   const measure = measureOf(results);
   const rows = tasks.flatMap((expert) => {
-    const values = tests.map((task) =>
-      valueOf(results, (row) => row.method === "expert" && row.expert === expert, task),
-    );
+    const values = tests.map((task) => valueOf(results, (row) => row.expert === expert, task));
     return values.every((value) => value === undefined)
       ? []
       : [[expert, ...values.map((value) => figure(measure, value, seeds.length))]];

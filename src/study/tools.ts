@@ -1,8 +1,12 @@
 import type { FisherOptions } from "../estimate/fisher.js";
+import type { FisherEstimator } from "../estimate/fisher-graph.js";
+import type { Labels } from "../fisher/format.js";
 import type { FinetuneControl } from "../train/finetune.js";
 import type { FinetuneOptions } from "../train/settings.js";
 import type { EvaluationRequest, Score } from "./evaluator.js";
 import type { MismatchFigures, MismatchRequest } from "./mismatch.js";
+import type { Study } from "./parse.js";
+import type { ResolvedStudy } from "./resolve.js";
 
 /** What a study has done for it. Each is a command of its own too; tests put others in their place. */
 export interface StudyTools {
@@ -22,6 +26,8 @@ export interface StudyTools {
   ) => Promise<Score>;
   /** How many evaluations may go on side by side. */
   readonly evaluations: number;
+  /** How many trainings, Fishers and merges of small models may; one after the other where it is absent. */
+  readonly lanes?: number | undefined;
   /** Absent: the mismatch is not measured. */
   readonly measureMismatch?:
     | ((
@@ -31,6 +37,10 @@ export interface StudyTools {
     | undefined;
   /** Whether a model predicts classes, which it does where this is absent, or tokens. */
   readonly predicts?: ((model: string) => "classes" | "tokens") | undefined;
+  /** Looks for what would stop the study later. Absent: nothing is looked at beforehand. */
+  readonly checkInputs?: ((study: Study, resolved: ResolvedStudy) => Promise<void>) | undefined;
+  /** Where the labels of Fishers come from if nobody says; sampled ones are other ones with every seed. */
+  readonly defaultLabels?: ((model: string, estimator: FisherEstimator) => Labels) | undefined;
   /** Gives memory back. */
   readonly release: () => Promise<void>;
 }
@@ -45,6 +55,8 @@ export async function standardTools(options: {
   const { merge } = await import("../run/merge.js");
   const { EvaluatorPool } = await import("./evaluator-pool.js");
   const { MismatchMeter } = await import("./mismatch.js");
+  const { checkInputs } = await import("./check-inputs.js");
+  const { defaultLabels } = await import("../estimate/fisher-plan.js");
   const { networkOf } = await import("../architectures/index.js");
   const { readConfig } = await import("../model/open.js");
   const evaluators = new EvaluatorPool(options);
@@ -55,9 +67,12 @@ export async function standardTools(options: {
     merge,
     evaluate: (request, control) => evaluators.evaluate(request, control),
     evaluations: evaluators.size,
+    lanes: evaluators.size,
     measureMismatch: (request, control) => meter.measure(request, control),
     predicts: (model) =>
       networkOf(readConfig(model)).task === "classification" ? "classes" : "tokens",
+    checkInputs,
+    defaultLabels: (model, estimator) => defaultLabels(networkOf(readConfig(model)), estimator),
     release: async () => {
       await evaluators.close();
       await meter.close();

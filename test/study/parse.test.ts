@@ -100,9 +100,34 @@ describe("parseStudy", () => {
       { what: "alphas makes no sense", got: "1", expected: "a list: [ …, … ]", at: "8:9" },
     ],
     [
-      "an α of 0",
-      STUDY.replace("0.25,", "0,"),
-      { what: "alphas[0] makes no sense", expected: "a number > 0", at: "8:10" },
+      "an α below 0",
+      STUDY.replace("0.25,", "-0.5,"),
+      { what: "alphas[0] makes no sense", expected: "a number ≥ 0", at: "8:10" },
+    ],
+    [
+      "an α that is no number",
+      STUDY.replace("0.25,", ".nan,"),
+      { what: "alphas[0] makes no sense", expected: "a number", at: "8:10" },
+    ],
+    [
+      "a name that objects lose",
+      STUDY.replace("  yelp:", "  __proto__:"),
+      { what: "A task has a name that means something else", got: "__proto__", at: "4:16" },
+    ],
+    [
+      "a name that leads out of the folder",
+      STUDY.replace("  yelp:", "  ../yelp:"),
+      { what: "A task has no usable name", got: "../yelp", at: "4:14" },
+    ],
+    [
+      "a name that is too long for a file",
+      STUDY.replace("  yelp:", `  ${"y".repeat(65)}:`),
+      { what: "A task has no usable name", at: "4:72" },
+    ],
+    [
+      "a task without anything",
+      STUDY.replace(yelp, "  yelp:"),
+      { what: "The task yelp has no data", at: "4:8" },
     ],
     [
       "a task without test data",

@@ -1,10 +1,18 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { writeSafetensors } from "../../src/checkpoint/write.js";
 import { encode } from "../../src/dtypes/codec.js";
-import { NumericError } from "../../src/errors.js";
+import { NumericError, OutputError, UsageError } from "../../src/errors.js";
 import { loadRecipe } from "../../src/run/merge.js";
 import { readResults } from "../../src/study/results.js";
 import { runStudy, type StudyOptions, type StudyOutcome } from "../../src/study/run.js";
@@ -292,8 +300,12 @@ describe("runStudy", () => {
     const removed = study.rows.filter((row) => row.removed === "a");
     expect(removed).toHaveLength(5 * TESTS);
     // Elastic weight removal has its Fisher at the task vector, which is a model of its own.
-    expect(call).toContain("merge task-vector.yaml");
-    expect(call).toContain("fisher a-task-vector of task-vector N 8");
+    expect(call).toContain("merge a-task-vector");
+    expect(call).toContain("fisher a-task-vector of a-task-vector N 8");
+    // A failure is a result: it is not tried again.
+    const again = await run(`${STUDY}remove: { tasks: [a], alphas: [0.1, 1] }\n`);
+    expect(again.done).toEqual({});
+    expect(again.study.merges).toEqual(study.merges);
   });
 
   it("refuses a folder of something else, and one where a study is at work", async () => {
@@ -302,11 +314,108 @@ describe("runStudy", () => {
     await expect(run()).rejects.toThrow("no earlier study wrote it");
     rmSync(join(folder, "out"), { recursive: true });
     await run();
-    writeFileSync(join(folder, "out/stages/lock"), String(process.pid));
+    writeFileSync(join(folder, "out/stages/lock"), String(process.ppid));
     await expect(run()).rejects.toThrow("another process is at work");
-    // One that a process left behind when it died.
-    writeFileSync(join(folder, "out/stages/lock"), "999999999");
+    // Left behind by a process that died; by one of the number of this one, as in a container; by one that died while it wrote.
+    for (const left of ["999999999", String(process.pid), ""]) {
+      writeFileSync(join(folder, "out/stages/lock"), left);
+      await run();
+    }
+    const both = await Promise.allSettled([run(), run()]);
+    expect(both.map(({ status }) => status).toSorted()).toEqual(["fulfilled", "rejected"]);
+  });
+
+  it("refuses a file in place of the folder, and says what cannot be written", async () => {
+    writeFileSync(join(folder, "out"), "");
+    await expect(run()).rejects.toThrow(/into a folder, and this is none[^]*out/);
+    rmSync(join(folder, "out"));
     await run();
+    rmSync(join(folder, "out/recipes"), { recursive: true });
+    mkdirSync(join(folder, "out/results.json.partial"));
+    const refused = run();
+    await expect(refused).rejects.toThrow(OutputError);
+    await expect(refused).rejects.toThrow("results.json.partial");
+  });
+
+  it("makes again what was deleted or cut short, and nothing else", async () => {
+    const first = await run();
+    const inStages = (kind: string, name: string) => {
+      const here = join(folder, "out/stages", kind);
+      return join(here, readdirSync(here).find((one) => one.startsWith(name)) ?? name);
+    };
+    rmSync(join(inStages("train", "b"), "model.safetensors"));
+    truncateSync(inStages("fisher", "a"), 70);
+    truncateSync(inStages("evaluate", "expert-a-on-b"), 20);
+    truncateSync(inStages("joint-data", "joint"), 40);
+    const { done, study } = await run();
+    expect(done).toEqual({ train: 1, fisher: 1, "joint-data": 1, evaluate: 1 });
+    expect(study).toEqual(first.study);
+    expect((await run()).done).toEqual({});
+  });
+
+  it("has one row for each method, α and test set", async () => {
+    const { study } = await run(STUDY.replace("linear,", "linear, fisher,"));
+    const names = study.rows
+      .filter(({ method }) => method !== "other_expert")
+      .map(({ method, alpha, task }) => `${method} ${alpha} ${task}`);
+    expect(new Set(names).size).toBe(names.length);
+    const of = (method: string) =>
+      study.rows.filter((row) => row.method === method).map(({ expert, task }) => [expert, task]);
+    expect(of("expert")).toEqual([
+      ["a", "a"],
+      ["b", "b"],
+    ]);
+    expect(of("other_expert")).toEqual([
+      ["a", "general"],
+      ["a", "b"],
+      ["b", "general"],
+      ["b", "a"],
+    ]);
+  });
+
+  it("works on several stages of small models side by side, each after what it needs", async () => {
+    const calls: string[] = [];
+    const plain = fakeTools(calls);
+    let [now, most] = [0, 0];
+    const busy = async <T>(work: () => Promise<T>): Promise<T> => {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      now--;
+      return work();
+    };
+    const tools: StudyTools = {
+      ...plain,
+      lanes: 3,
+      finetune: (...given) => busy(() => plain.finetune(...given)),
+      estimateFisher: (...given) => busy(() => plain.estimateFisher(...given)),
+      merge: (...given) => busy(() => plain.merge(...given)),
+    };
+    const { study } = await run(STUDY, { tools });
+    expect(most).toBeGreaterThan(1);
+    expect(calls.indexOf("fisher b of b N 8")).toBeGreaterThan(
+      calls.indexOf("train b on b.jsonl seed 1 lr 0.1"),
+    );
+    rmSync(join(folder, "out"), { recursive: true });
+    expect((await run()).study.rows).toEqual(study.rows);
+  });
+
+  it("asks about inputs before anything is written", async () => {
+    const checkInputs = () => Promise.reject(new NumericError({ what: "no good" }));
+    const tools = { ...fakeTools(log), checkInputs };
+    await expect(run(STUDY, { tools })).rejects.toThrow("no good");
+    expect(readdirSync(folder)).not.toContain("out");
+  });
+
+  it("says that it was interrupted, whatever the stage makes of it", async () => {
+    const controller = new AbortController();
+    const tools: StudyTools = {
+      ...fakeTools(log),
+      finetune: () => {
+        controller.abort(new UsageError({ what: "interrupted" }));
+        return Promise.reject(new OutputError({ what: "continue it with --resume" }));
+      },
+    };
+    await expect(run(STUDY, { tools, signal: controller.signal })).rejects.toThrow(/^interrupted/);
   });
 
   it("says what is missing with the line of the study, before anything is done", async () => {
