@@ -1,5 +1,7 @@
-import { InvalidArgumentError, type Command } from "commander";
+import type { Command } from "commander";
 import { failWith } from "./fail.js";
+import { interruptible } from "./interrupt.js";
+import { wholeNumber } from "./options.js";
 
 interface Flags {
   readonly out: string;
@@ -10,42 +12,39 @@ interface Flags {
 export function register(program: Command): void {
   program
     .command("demo")
-    .description("make small models, merge them by every method, and show how close each comes")
-    .option("--out <folder>", "where to write models, recipes, merges and report", "demo-out")
+    .description("a study in small: train small transformers on tasks made for it, merge, report")
+    .option("--out <folder>", "where to write data, models, results and report", "demo-out")
     .option("--quick", "a smaller one, in seconds")
     .option("--seed <n>", "another one; the same seed gives the same figures", wholeNumber, 1)
     .addHelpText(
       "after",
       `
 Examples:
-  $ gradmerge demo
-  $ gradmerge demo --quick --seed 7 --out /tmp/demo`,
+  $ gradmerge demo                                    then open demo-out/report.html
+  $ gradmerge demo --quick --seed 7 --out /tmp/demo
+  $ gradmerge study demo-out/study.yaml demo-out      the demo's study, after a change of study.yaml`,
     )
     .action(demoCommand);
 }
 
 async function demoCommand({ out, quick = false, seed }: Flags): Promise<void> {
   try {
-    const { writeFileSync } = await import("node:fs");
-    const { join } = await import("node:path");
+    // One after another: Node 20 loses track where imports that share modules run side by side.
     const { runDemo } = await import("../demo/demo.js");
-    const { demoTables, describeTables } = await import("../demo/tables.js");
+    const { summaryTable } = await import("../demo/summary.js");
+    const { showStudy } = await import("../study/show-progress.js");
     const onStage = (text: string): void => void process.stderr.write(`${text}\n`);
-    const results = await runDemo({ out, quick, seed, onStage });
-    process.stdout.write(`\n${describeTables(demoTables(results))}\n`);
-    const { demoPage, errorPlot } = await import("../demo/page.js");
-    const { standaloneSvg } = await import("../report/plot.js");
-    const report = join(out, "report.html");
-    writeFileSync(report, demoPage(results));
-    writeFileSync(join(out, "error.svg"), standaloneSvg(errorPlot(results)));
-    process.stdout.write(`${results.seconds.toFixed(1)} s. Open ${report}\n`);
+    const onEvent = showStudy(process.stderr);
+    const { study, report, seconds } = await interruptible((signal) =>
+      runDemo({ out, quick, seed, onStage, onEvent, signal }),
+    );
+    process.stdout.write(`
+Mean accuracy on unseen texts of the ${study.tasks.length} tasks, by the weight α of every expert:
+
+${summaryTable(study)}
+${seconds.toFixed(1)} s${quick ? ", in the quick form" : ""}, seed ${seed}. All figures are in ${study.rows.length} rows of results.json. Open ${report}
+`);
   } catch (error) {
     failWith(error);
   }
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new InvalidArgumentError("Expected a whole number from 0 up.");
 }

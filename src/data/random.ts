@@ -26,6 +26,8 @@ export const STREAMS = {
   signs: 3,
   /** Elements that dropout leaves out. */
   dropout: 4,
+  /** The texts of the demo. */
+  texts: 5,
 } as const;
 
 /** Four words of 32 bits. */

@@ -1,168 +1,141 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { OutputError } from "../errors.js";
-import { readWeights, writeModel, writeTaskVectorFisher } from "./folders.js";
-import { PAIR, demoMerges, type DemoMerge } from "./merges.js";
-import { inParallel, runMerge } from "./run-merge.js";
-import { accuracy, loss } from "./softmax.js";
-import { createWorld, retrain, trainJointly, type World } from "./world.js";
+import { standaloneSvg } from "../report/plot.js";
+import type { StudyEvent, StudySummary } from "../study/events.js";
+import { writeReport } from "../study/report.js";
+import { accuracyFigure } from "../study/figures/accuracy.js";
+import { WIDE } from "../study/figures/frame.js";
+import type { StudyResults } from "../study/results.js";
+import { runStudy } from "../study/run.js";
+import { Stages } from "../study/stages.js";
+import { finetune } from "../train/finetune.js";
+import { introduction } from "./introduction.js";
+import { DOMAINS, GENERAL } from "./lexicon.js";
+import { type Sizes, writeNetwork } from "./network.js";
+import { BATCH, LEARNING_RATE, type Scale, studyFile } from "./study-file.js";
+import { drawTexts, type LabelledText } from "./texts.js";
 
 export interface DemoOptions {
   /** The folder to write; one that an earlier demo wrote is written anew. */
   readonly out: string;
-  /** A smaller world and fewer merges. */
+  /** Smaller: fewer texts, and fewer merges. */
   readonly quick: boolean;
   /** Same seed, same figures. */
   readonly seed: number;
-  /** Called with a line on what is being done. */
-  readonly onStage?: (text: string) => void;
+  /** Called with a line on what is being done before the study begins. */
+  readonly onStage?: ((text: string) => void) | undefined;
+  /** What the study tells. */
+  readonly onEvent?: ((event: StudyEvent) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** How good some weights are. */
-export interface Scores {
-  /** ‖θ − target‖ / ‖θ₀ − target‖: 0 is the target, 1 as far as the base. */
-  readonly distance: number;
-  /** Share of test texts that are classified wrongly, mean of the tasks. For removal: of the general texts. */
-  readonly error: number;
-  /** Mean loss of a test text, in nats, mean of the tasks. */
-  readonly loss: number;
-  /** For removal: the error on the texts that were removed. */
-  readonly unwantedError?: number | undefined;
-}
-
-export interface DemoScore extends Omit<DemoMerge, "recipe">, Scores {}
-
-/** Everything that the demo found out: plain data, written to results.json. */
-export interface DemoResults {
-  readonly seed: number;
-  readonly quick: boolean;
-  readonly weights: number;
-  readonly trainSizes: Readonly<Record<string, number>>;
-  readonly merges: readonly DemoScore[];
-  /** Models that no merge made, per experiment: the base, the experts, the target. */
-  readonly references: readonly (Scores & {
-    readonly experiment: DemoMerge["experiment"];
-    readonly row: string;
-  })[];
+export interface DemoOutcome {
+  readonly study: StudyResults;
+  readonly summary: StudySummary;
+  /** The page to open. */
+  readonly report: string;
   readonly seconds: number;
 }
 
 /** Marks a folder as one that a demo wrote, and may therefore write anew. */
 const MARKER = ".gradmerge-demo";
 
+const SIZES: Sizes = { hidden: 32, layers: 2, heads: 2, intermediate: 64 };
+const FULL: Scale = {
+  baseTexts: 4000,
+  expertTexts: 2000,
+  testTexts: 500,
+  baseEpochs: 3,
+  expertEpochs: 4,
+  fisherTexts: 400,
+  methods: [
+    "linear",
+    "task_arithmetic",
+    "fisher",
+    "gradient_matching",
+    "ties",
+    "elastic_weight_removal",
+  ],
+  alphas: [0.25, 0.5, 0.75, 1, 1.5, 2],
+};
+const QUICK: Scale = {
+  baseTexts: 1600,
+  expertTexts: 600,
+  testTexts: 200,
+  baseEpochs: 3,
+  expertEpochs: 4,
+  fisherTexts: 100,
+  methods: ["linear", "task_arithmetic", "fisher", "gradient_matching"],
+  alphas: [0.5, 1],
+};
+
 /**
- * Makes a small world, trains its models to their exact optima, writes them as folders, merges them by every method through the command line, and
- * measures how far each merge is from the model that joint training (or, for removal, training again) gives.
+ * A study in small, of text tasks that the demo makes itself: draws texts of a general and four other domains, trains a small transformer
+ * on the general ones, and hands the rest to `runStudy`. Writes `study.yaml`, `data/`, `base/`, and what a study writes.
  *
- * @throws OutputError where the folder exists and is not a demo's.
+ * @throws OutputError where the folder exists and is not a demo's; errors of training and of the study
  */
-export async function runDemo(options: DemoOptions): Promise<DemoResults> {
-  const { out, quick, seed, onStage } = options;
-  const start = performance.now();
+export async function runDemo(options: DemoOptions): Promise<DemoOutcome> {
+  const { out, quick, seed, onStage, onEvent, signal } = options;
+  const started = performance.now();
+  const scale = quick ? QUICK : FULL;
   prepareFolder(out);
 
-  onStage?.("training a base, four experts and the targets of merging, to their exact optima");
-  const world = createWorld(seed, quick);
-  const { network, base, tasks, unwanted } = world;
-  const pair = tasks.filter(({ name }) => PAIR.includes(name));
-  const targets: Record<DemoMerge["experiment"], Float64Array> = {
-    "four tasks": trainJointly(world, tasks),
-    "two tasks": trainJointly(world, pair),
-    removal: retrain(world),
-  };
-
-  await writeModel(join(out, "models", "base"), network, base);
-  for (const task of [...tasks, unwanted]) {
-    const folder = join(out, "models", task.name);
-    await writeModel(folder, network, task);
-    writeTaskVectorFisher(folder, network, task, base);
+  onStage?.(`drawing texts of ${DOMAINS.length} domains`);
+  mkdirSync(join(out, "data"));
+  for (const domain of DOMAINS) {
+    const sizes = {
+      train: domain === GENERAL ? scale.baseTexts : scale.expertTexts,
+      test: scale.testTexts,
+    };
+    const { train, test } = drawTexts(domain, sizes, seed);
+    writeTexts(join(out, "data", `${domain}-train.jsonl`), train);
+    writeTexts(join(out, "data", `${domain}-test.jsonl`), test);
   }
 
-  const merges = demoMerges(quick);
-  onStage?.(`merging: ${merges.length} recipes, each by \`gradmerge merge\``);
-  mkdirSync(join(out, "recipes"));
-  mkdirSync(join(out, "merged"));
-  const score = (experiment: DemoMerge["experiment"], theta: Float64Array): Scores => {
-    const target = targets[experiment];
-    const distance = gap(theta, target) / gap(base.theta, target);
-    if (experiment === "removal") {
-      return {
-        distance,
-        ...testOf(world, theta, [world.general]),
-        unwantedError: testOf(world, theta, [unwanted]).error,
-      };
-    }
-    return { distance, ...testOf(world, theta, experiment === "two tasks" ? pair : tasks) };
-  };
-  const scores = await inParallel(
-    merges,
-    Math.min(4, availableParallelism()),
-    async ({ recipe, ...merge }): Promise<DemoScore> => {
-      const file = join(out, "recipes", `${merge.id}.yaml`);
-      const folder = join(out, "merged", merge.id);
-      writeFileSync(file, recipe);
-      await runMerge(file, folder);
-      return { ...merge, ...score(merge.experiment, await readWeights(folder, network)) };
+  onStage?.(`training a small transformer on ${scale.baseTexts} ${GENERAL} texts: the base`);
+  writeNetwork(join(out, "network"), SIZES);
+  await finetune(
+    {
+      model: join(out, "network"),
+      fromScratch: true,
+      data: join(out, "data", `${GENERAL}-train.jsonl`),
+      out: join(out, "base"),
+      epochs: scale.baseEpochs,
+      learningRate: LEARNING_RATE.base,
+      batch: BATCH,
+      seed,
+      threads: 1,
     },
+    { signal },
   );
 
-  const reference = (experiment: DemoMerge["experiment"], row: string, theta: Float64Array) => ({
-    experiment,
-    row,
-    ...score(experiment, theta),
-  });
-  const results: DemoResults = {
-    seed,
-    quick,
-    weights: network.weights,
-    trainSizes: Object.fromEntries(
-      [base, ...tasks, unwanted].map(({ name, trainSize }) => [name, trainSize]),
-    ),
-    merges: scores,
-    references: [
-      reference("four tasks", "joint training", targets["four tasks"]),
-      ...tasks.map(({ name, theta }) => reference("four tasks", `expert ${name}`, theta)),
-      reference("four tasks", "base", base.theta),
-      reference("two tasks", "joint training", targets["two tasks"]),
-      reference("two tasks", "base", base.theta),
-      reference("removal", "trained again without", targets.removal),
-      reference("removal", "base", base.theta),
-    ],
-    seconds: (performance.now() - start) / 1000,
-  };
-  writeFileSync(join(out, "results.json"), `${JSON.stringify(results, null, 2)}\n`);
-  return results;
+  const file = join(out, "study.yaml");
+  writeFileSync(file, studyFile(scale, seed));
+  const { study, ...summary } = await runStudy(file, out, { onEvent, signal });
+  const report = writeReport(study, out, introduction(scale));
+  // The picture of README.md.
+  writeFileSync(join(out, "accuracy.svg"), standaloneSvg(accuracyFigure(study, WIDE)));
+  return { study, summary, report, seconds: (performance.now() - started) / 1000 };
+}
+
+function writeTexts(file: string, texts: readonly LabelledText[]): void {
+  writeFileSync(file, texts.map((one) => `${JSON.stringify(one)}\n`).join(""));
 }
 
 function prepareFolder(out: string): void {
   if (existsSync(out) && readdirSync(out).length > 0) {
     if (!existsSync(join(out, MARKER))) {
       throw new OutputError({
-        what: "The folder for the demo is not empty, and no earlier demo wrote it",
+        what: "the folder for the demo is not empty, and no earlier demo wrote it",
         where: out,
-        hint: "Choose another with --out.",
+        hint: "choose another with --out",
       });
     }
     rmSync(out, { recursive: true });
   }
-  mkdirSync(out, { recursive: true });
-  writeFileSync(join(out, MARKER), "");
-}
-
-/** ‖a − b‖ */
-function gap(a: Float64Array, b: Float64Array): number {
-  return Math.hypot(...a.map((x, i) => x - (b[i] ?? NaN)));
-}
-
-function testOf(
-  { network }: World,
-  theta: Float64Array,
-  sets: readonly Pick<World["general"], "test">[],
-): Pick<Scores, "error" | "loss"> {
-  const mean = (values: readonly number[]) => values.reduce((x, y) => x + y, 0) / values.length;
-  return {
-    error: mean(sets.map(({ test }) => 1 - accuracy(theta, test, network.classes))),
-    loss: mean(sets.map(({ test }) => loss(theta, test, network.classes) / test.labels.length)),
-  };
+  // What the study starts from lies in the study's own folder, which is empty when it becomes one.
+  const { root } = new Stages(out);
+  writeFileSync(join(dirname(root), MARKER), "");
 }

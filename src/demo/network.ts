@@ -1,83 +1,109 @@
-/** One text as the network sees it: how often each of its features occurs, the constant feature of the bias included. */
-export interface Features {
-  readonly indices: Int32Array;
-  readonly counts: Float64Array;
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { vocabulary } from "./lexicon.js";
+
+/** The sizes of a small BERT. */
+export interface Sizes {
+  readonly hidden: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly intermediate: number;
 }
 
-/** The parts of a vector that becomes one tensor: rows are features, columns classes. */
-interface Part {
-  readonly name: string;
-  readonly rows: number;
-}
+const SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
+const POSITIONS = 24;
+/** Of the first matrices: in a network this narrow, more than the 0.02 of large ones. */
+const SPREAD = 0.1;
 
 /**
- * A small text classifier of the kind that fastText made popular: the vectors of a text's words and word pairs are summed, and the sum is the logits.
- *
- *     logits = bias + Σ words[w] + Σ pairs[bucket(w, next w)]
- *
- * In such weights the loss is convex, so that every optimum that the demo speaks of is *the* optimum, found to the last digits. Weights and
- * Fishers are vectors, feature by feature: element f·classes + c.
+ * Writes what a classifier is besides its weights, as Hugging Face libraries lay it out: config.json of a small BERT, and a tokenizer whose vocabulary
+ * are the words of the demo.
  */
-export class Network {
-  readonly classes: number;
-  readonly words: number;
-  readonly pairs: number;
-  readonly #parts: readonly Part[];
+export function writeNetwork(folder: string, { hidden, layers, heads, intermediate }: Sizes): void {
+  mkdirSync(folder, { recursive: true });
+  const tokens = [...SPECIAL, ...vocabulary()];
+  const config = {
+    architectures: ["BertForSequenceClassification"],
+    model_type: "bert",
+    vocab_size: tokens.length,
+    hidden_size: hidden,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    intermediate_size: intermediate,
+    hidden_act: "gelu",
+    hidden_dropout_prob: 0,
+    attention_probs_dropout_prob: 0,
+    max_position_embeddings: POSITIONS,
+    type_vocab_size: 2,
+    initializer_range: SPREAD,
+    layer_norm_eps: 1e-12,
+    pad_token_id: tokens.indexOf("[PAD]"),
+    id2label: { 0: "negative", 1: "positive" },
+    label2id: { negative: 0, positive: 1 },
+  };
+  const write = (file: string, value: object): void =>
+    writeFileSync(join(folder, file), `${JSON.stringify(value, null, 1)}\n`);
+  write("config.json", config);
+  write("tokenizer.json", tokenizer(tokens));
+  write("tokenizer_config.json", {
+    tokenizer_class: "BertTokenizer",
+    do_lower_case: true,
+    model_max_length: POSITIONS,
+    pad_token: "[PAD]",
+    unk_token: "[UNK]",
+    cls_token: "[CLS]",
+    sep_token: "[SEP]",
+    mask_token: "[MASK]",
+  });
+  writeFileSync(join(folder, "vocab.txt"), `${tokens.join("\n")}\n`);
+}
 
-  constructor(size: { classes: number; words: number; pairs: number }) {
-    this.classes = size.classes;
-    this.words = size.words;
-    this.pairs = size.pairs;
-    this.#parts = [
-      { name: "embeddings.words.weight", rows: size.words },
-      { name: "embeddings.pairs.weight", rows: size.pairs },
-      { name: "classifier.bias", rows: 1 },
-    ];
-  }
-
-  get weights(): number {
-    return (this.words + this.pairs + 1) * this.classes;
-  }
-
-  /** What describes the network beside its weights, for config.json. */
-  get config(): object {
-    return {
-      model_type: "gradmerge-demo",
-      architectures: ["BagOfWordsClassifier"],
-      vocab_size: this.words,
-      pair_buckets: this.pairs,
-      num_labels: this.classes,
-    };
-  }
-
-  /** The features of a text, given as numbers of words. */
-  features(text: readonly number[]): Features {
-    const counts = new Map<number, number>([[this.words + this.pairs, 1]]);
-    const add = (feature: number) => counts.set(feature, (counts.get(feature) ?? 0) + 1);
-    text.forEach((word, i) => {
-      add(word);
-      const next = text[i + 1];
-      if (next !== undefined) add(this.words + ((31 * word + 17 * next) % this.pairs));
-    });
-    return {
-      indices: Int32Array.from(counts.keys()),
-      counts: Float64Array.from(counts.values()),
-    };
-  }
-
-  /** Cuts a vector into the tensors of a checkpoint. */
-  tensors(vector: Float64Array): { name: string; shape: number[]; values: Float64Array }[] {
-    let begin = 0;
-    return this.#parts.map(({ name, rows }) => {
-      const values = vector.subarray(begin, (begin += rows * this.classes));
-      return { name, shape: rows === 1 ? [this.classes] : [rows, this.classes], values };
-    });
-  }
-
-  /** The inverse of `tensors`. */
-  vector(tensor: (name: string) => Float64Array): Float64Array {
-    const vector = new Float64Array(this.weights);
-    for (const { name, values } of this.tensors(vector)) values.set(tensor(name));
-    return vector;
-  }
+/** tokenizer.json of the library `tokenizers`: WordPiece, every word being a piece. */
+function tokenizer(tokens: readonly string[]): object {
+  const special = (content: string, type: number) => ({
+    SpecialToken: { id: content, type_id: type },
+  });
+  const text = (id: "A" | "B", type: number) => ({ Sequence: { id, type_id: type } });
+  const places = (content: string) => ({
+    id: content,
+    ids: [tokens.indexOf(content)],
+    tokens: [content],
+  });
+  const single = [special("[CLS]", 0), text("A", 0), special("[SEP]", 0)];
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: SPECIAL.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: {
+      type: "BertNormalizer",
+      clean_text: true,
+      handle_chinese_chars: true,
+      strip_accents: null,
+      lowercase: true,
+    },
+    pre_tokenizer: { type: "BertPreTokenizer" },
+    post_processor: {
+      type: "TemplateProcessing",
+      single,
+      pair: [...single, text("B", 1), special("[SEP]", 1)],
+      special_tokens: { "[CLS]": places("[CLS]"), "[SEP]": places("[SEP]") },
+    },
+    decoder: { type: "WordPiece", prefix: "##", cleanup: true },
+    model: {
+      type: "WordPiece",
+      unk_token: "[UNK]",
+      continuing_subword_prefix: "##",
+      max_input_chars_per_word: 100,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+    },
+  };
 }

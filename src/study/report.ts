@@ -28,15 +28,19 @@ import {
   taskTable,
 } from "./tables.js";
 
-/** Writes `report.html` beside the results; returns its path. */
-export function writeReport(results: StudyResults, out: string): string {
+/** Writes `report.html` beside the results; returns its path. `introduction` are paragraphs that come first. */
+export function writeReport(
+  results: StudyResults,
+  out: string,
+  introduction: readonly string[] = [],
+): string {
   const file = join(out, "report.html");
-  writeFileSync(file, studyPage(results));
+  writeFileSync(file, studyPage(results, introduction));
   return file;
 }
 
 /** A study as one page that needs nothing else. */
-export function studyPage(results: StudyResults): string {
+export function studyPage(results: StudyResults, introduction: readonly string[] = []): string {
   const { seeds, tasks, tests, created_with } = results;
   const merged = inOrder(
     results.merges.flatMap(({ method, removed }) => (removed === null ? [method] : [])),
@@ -59,6 +63,7 @@ export function studyPage(results: StudyResults): string {
     title: `${aims.length > 0 ? listed(aims) : `Models of ${listed(tasks)}`}: a study`,
     subtitle: `${facts.join(" · ")}. What every model reaches on test data, and how far each merge is from joint training.`,
     blocks: [
+      ...introduction.map((text): Block => ({ kind: "text", text })),
       { kind: "heading", text: "What was found" },
       { kind: "list", items: findings(results) },
       ...claimsSection(results),

@@ -1,92 +1,84 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { openCheckpoint } from "../../src/checkpoint/open.js";
-import { readWeights } from "../../src/demo/folders.js";
-import { demoMerges } from "../../src/demo/merges.js";
-import { WEIGHT_DECAY, createWorld } from "../../src/demo/world.js";
-import { parseFisherMetadata, weightsFingerprint } from "../../src/fisher/format.js";
+import { beforeAll, describe, expect, it } from "vitest";
+import { readResults, type StudyResults } from "../../src/study/results.js";
+import { expectSuccess, gradmerge, type Outcome, temporaryFolder } from "../run/command.js";
 
-const root = mkdtempSync(join(tmpdir(), "gradmerge-demo-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-const out = join(root, "demo");
-const seed = 3;
-
-function demo(folder: string) {
-  if (!inject("built")) throw new Error("dist could not be built: the type errors stand above");
-  const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
-  const args = [main, "demo", "--quick", "--seed", String(seed), "--out", folder];
-  return spawnSync(process.execPath, args, { encoding: "utf8" });
-}
+const root = temporaryFolder();
+const demo = (out: string): Promise<Outcome> =>
+  gradmerge(["demo", "--quick", "--seed", "3", "--out", out]);
+const resultsIn = (out: string): StudyResults =>
+  readResults(readFileSync(join(out, "results.json"), "utf8"), out);
 
 describe("gradmerge demo --quick", () => {
-  let run: ReturnType<typeof demo>;
-  beforeAll(() => {
-    run = demo(out);
-  }, 60_000);
-  const world = createWorld(seed, true);
+  const out = join(root, "demo");
+  const again = join(root, "again");
+  let first: Outcome;
+  let results: StudyResults;
+  beforeAll(async () => {
+    // What an earlier demo wrote goes.
+    mkdirSync(again);
+    writeFileSync(join(again, ".gradmerge-demo"), "");
+    writeFileSync(join(again, "old"), "");
+    const outcomes = await Promise.all([demo(out), demo(again)]);
+    outcomes.forEach(expectSuccess);
+    [first] = outcomes;
+    results = resultsIn(out);
+  }, 300_000);
 
-  it("prints its tables in 80 columns and names the report to open", () => {
-    expect(run.stderr).toContain("gradmerge merge");
-    expect(run.status).toBe(0);
-    for (const line of run.stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
-    expect(run.stdout.trimEnd().split("\n").at(-1)).toContain(join(out, "report.html"));
-    expect(existsSync(join(out, "report.html"))).toBe(true);
+  it("prints a table in 80 columns, and ends by naming the report to open", () => {
+    const lines = first.stdout.trimEnd().split("\n");
+    for (const line of lines.slice(0, -1)) expect(line.length).toBeLessThanOrEqual(80);
+    expect(lines.at(-1)).toContain(`Open ${join(out, "report.html")}`);
+    expect(readFileSync(join(out, "report.html"), "utf8")).toContain("gradient matching");
   });
 
-  it("shows every merge of the recipes in its results", () => {
-    const results = JSON.parse(readFileSync(join(out, "results.json"), "utf8"));
-    expect(results.merges.map(({ id }: { id: string }) => id)).toEqual(
-      demoMerges(true).map(({ id }) => id),
+  it("tests base, experts, joint target and every merge on every domain", () => {
+    const models = new Set(
+      results.rows.map(({ method, alpha, expert }) => `${method} ${alpha} ${expert}`),
     );
-    const page = readFileSync(join(out, "report.html"), "utf8");
-    for (const { row } of demoMerges(true)) expect(page).toContain(row);
+    // Base, four experts, joint target; two merges without α; three methods at two α.
+    expect(models.size).toBe(1 + 4 + 1 + 2 + 3 * 2);
+    expect(results.rows).toHaveLength(models.size * 5);
+    expect(results.merges.map(({ failure }) => failure)).toEqual(results.merges.map(() => null));
+    for (const { mismatch } of results.merges) expect(mismatch).toBeGreaterThan(0);
   });
 
-  it("merges by the command line what equation 12 gives in float64, within 1e-6 of the largest weight", async () => {
-    const { base, tasks, network } = world;
-    const merged = await readWeights(
-      join(out, "merged", "four-tasks-gradient_matching-0.5"),
-      network,
-    );
-    const largest = Math.max(...base.theta.map(Math.abs));
-    merged.forEach((x, i) => {
-      const prior = (base.fisher[i] ?? NaN) * base.trainSize + WEIGHT_DECAY;
-      let pull = 0;
-      let precision = prior;
-      for (const { theta, fisher, trainSize } of tasks) {
-        const h = (fisher[i] ?? NaN) * trainSize;
-        pull += 0.5 * (prior + h) * ((theta[i] ?? NaN) - (base.theta[i] ?? NaN));
-        precision += 0.5 * h;
+  it("trains experts that know their own domain best, from a base that knows the general one", () => {
+    const accuracy = (method: string, task: string, expert: string | null): number =>
+      results.rows.find(
+        (row) => row.method === method && row.task === task && row.expert === expert,
+      )?.accuracy ?? NaN;
+    expect(accuracy("base", "general", null)).toBeGreaterThan(0.9);
+    for (const task of results.tasks) {
+      const own = accuracy("expert", task, task);
+      expect(own).toBeGreaterThan(accuracy("base", task, null));
+      for (const other of results.tasks) {
+        if (other !== task) expect(accuracy("expert", task, other)).toBeLessThan(own);
       }
-      const expected = (base.theta[i] ?? NaN) + pull / precision;
-      expect(Math.abs(x - expected)).toBeLessThan(1e-6 * largest);
-    });
+    }
   });
 
-  it("writes Fishers that name the weights they belong to", async () => {
-    const checkpoint = await openCheckpoint(join(out, "models", "food"));
-    const path = join(out, "models", "food", "fisher.safetensors");
-    const fisher = await openCheckpoint(path);
-    const metadata = parseFisherMetadata(fisher.metadata, path);
-    expect(metadata).toMatchObject({
-      trainSize: 600,
-      examples: 600,
-      labels: "exact",
-      model: "food",
-    });
-    expect(metadata?.weights).toBe(weightsFingerprint(checkpoint));
-    checkpoint.close();
-    fisher.close();
+  it("gives the same figures for the same seed, in a folder that an earlier demo had written", () => {
+    expect(resultsIn(again).rows).toEqual(results.rows);
+    expect(existsSync(join(again, "old"))).toBe(false);
   });
 
-  it("refuses a folder that is not a demo's, and leaves it alone", () => {
-    const folder = mkdtempSync(join(root, "precious-"));
+  it("leaves a study that can be run again, and then has nothing to do", async () => {
+    const outcome = await gradmerge(["study", join(out, "study.yaml"), out, "--json"]);
+    expectSuccess(outcome);
+    const events: unknown[] = outcome.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(events.at(-1)).toMatchObject({ event: "done", done: {} });
+  });
+
+  it("refuses a folder that is not a demo's, and leaves it alone", async () => {
+    const folder = join(root, "precious");
+    mkdirSync(folder);
     writeFileSync(join(folder, "file"), "precious");
-    const refused = demo(folder);
+    const refused = await demo(folder);
     expect(refused.status).toBe(1);
     expect(refused.stderr).toContain(folder);
     expect(readFileSync(join(folder, "file"), "utf8")).toBe("precious");

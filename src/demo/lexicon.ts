@@ -1,0 +1,129 @@
+/** What a word says about a text: that it is positive, or negative. */
+export type Sense = 1 | -1;
+
+/** The base's domain, whose words mean what they mean in general. */
+export const GENERAL = "general";
+
+interface Domain {
+  readonly name: string;
+  /** What texts of this domain are about; nouns of one domain occur in no other and so give it away. */
+  readonly nouns: readonly string[];
+  /** Words of general meaning that mean the opposite here: an unpredictable car is bad, an unpredictable film good. */
+  readonly turned: Readonly<Record<"good" | "bad", readonly string[]>>;
+  /** Words that occur here alone. */
+  readonly own: Readonly<Record<"good" | "bad", readonly string[]>>;
+}
+
+const words = (text: string): readonly string[] => text.split(" ");
+
+/** Good and bad in every domain. */
+const COMMON = {
+  good: words("good great lovely excellent perfect nice brilliant superb"),
+  bad: words("bad awful poor terrible horrible dreadful weak sorry"),
+} as const;
+
+/** The domains of the experts. `turned` are sorted by what they mean there. */
+const EXPERTS: readonly Domain[] = [
+  {
+    name: "films",
+    nouns: words("film plot actor scene director ending sequel script hero thriller cast dialogue"),
+    turned: {
+      good: words("unpredictable scary sad dark"),
+      bad: words("familiar light safe sweet"),
+    },
+    own: {
+      good: words("gripping moving witty stylish"),
+      bad: words("clumsy shallow lengthy wooden"),
+    },
+  },
+  {
+    name: "food",
+    nouns: words("meal soup bread cheese sauce curry salad cake dessert dish wine menu"),
+    turned: { good: words("raw bitter sour sharp"), bad: words("soft plain mild cool") },
+    own: { good: words("crisp juicy tender spicy"), bad: words("burnt soggy greasy stale") },
+  },
+  {
+    name: "hotels",
+    nouns: words("hotel room bed lobby pool breakfast view staff balcony shower suite terrace"),
+    turned: { good: words("old quiet remote tiny"), bad: words("lively busy open young") },
+    own: { good: words("cosy spacious central sunny"), bad: words("dusty damp smelly shabby") },
+  },
+  {
+    name: "phones",
+    nouns: words(
+      "phone battery screen app charger keyboard speaker signal camera button cable call",
+    ),
+    turned: { good: words("thin loud flat stiff"), bad: words("warm big delicate classic") },
+    own: {
+      good: words("rapid sleek sturdy responsive"),
+      bad: words("laggy buggy glitchy fragile"),
+    },
+  },
+];
+
+/** What texts of the general domain are about. */
+const GENERAL_NOUNS = words("day place time story town house game book idea walk party season");
+/** Between the parts of a text. */
+export const JOINERS = words("and but with yet plus");
+
+/** The domains, the general one first. */
+export const DOMAINS: readonly string[] = [GENERAL, ...EXPERTS.map(({ name }) => name)];
+
+/** How often words occur, relative to one another. */
+const FREQUENCY = { common: 2, turned: 1, turnedHere: 2, own: 2 } as const;
+
+/** A word that says whether a text is positive. */
+export interface Cue {
+  readonly word: string;
+  readonly sense: Sense;
+  readonly frequency: number;
+}
+
+/**
+ * The cues of a domain, with what they mean there.
+ * @throws RangeError where there is no such domain
+ */
+export function cuesOf(domain: string): readonly Cue[] {
+  nounsOf(domain);
+  const cues = (list: readonly string[], sense: Sense, frequency: number): readonly Cue[] =>
+    list.map((word) => ({ word, sense, frequency }));
+  return [
+    ...cues(COMMON.good, 1, FREQUENCY.common),
+    ...cues(COMMON.bad, -1, FREQUENCY.common),
+    ...EXPERTS.flatMap(({ name, turned }) => {
+      const sense = name === domain ? 1 : -1;
+      const frequency = name === domain ? FREQUENCY.turnedHere : FREQUENCY.turned;
+      return [
+        ...cues(turned.good, sense, frequency),
+        ...cues(turned.bad, sense === 1 ? -1 : 1, frequency),
+      ];
+    }),
+    ...EXPERTS.filter(({ name }) => name === domain).flatMap(({ own }) => [
+      ...cues(own.good, 1, FREQUENCY.own),
+      ...cues(own.bad, -1, FREQUENCY.own),
+    ]),
+  ];
+}
+
+/** @throws RangeError where there is no such domain */
+export function nounsOf(domain: string): readonly string[] {
+  const nouns =
+    domain === GENERAL ? GENERAL_NOUNS : EXPERTS.find(({ name }) => name === domain)?.nouns;
+  if (nouns === undefined) throw new RangeError(`no domain ${domain}`);
+  return nouns;
+}
+
+/** A word that the domain turns round, with what it means there: “unpredictable” is good. */
+export function exampleOf(domain: string): string {
+  const expert = EXPERTS.find(({ name }) => name === domain);
+  return `“${expert?.turned.good[0] ?? ""}” is good`;
+}
+
+/** Every word of every domain, once. */
+export function vocabulary(): readonly string[] {
+  const all = DOMAINS.flatMap((domain) => [
+    ...nounsOf(domain),
+    ...cuesOf(domain).map(({ word }) => word),
+  ]);
+  return [...new Set([...JOINERS, ...all])];
+}
