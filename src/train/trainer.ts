@@ -6,6 +6,7 @@ import type { BatchShape } from "../model/graphs.js";
 import { type Device, type FeedData, Session } from "../runtime/session.js";
 import { clipFactor, decays } from "./adamw.js";
 import { DropoutMasks } from "./dropout.js";
+import { countParameters } from "../estimate/fisher-plan.js";
 import { buildLossGraph, LOSS_OUTPUTS, type LossGraph } from "../estimate/loss-graph.js";
 import { lossFeeds } from "../estimate/loss-feeds.js";
 import { ParameterStore } from "./parameter-store.js";
@@ -59,6 +60,10 @@ export interface TrainerOptions {
     | undefined;
 }
 
+/** Of a parameter at one place, forward and backward: multiplications and additions. */
+const OPERATIONS = 6;
+/** Below so many operations a step (some tens of milliseconds), threads only wait for one another: two take up to twice the time of one. */
+const LEAST_WORK = 1e9;
 /** Sessions that are kept: as many lengths are common in one set of examples. */
 const MOST_SESSIONS = 6;
 
@@ -236,7 +241,12 @@ export class Trainer {
       training ? new Set(this.trained) : new Set(),
       masks.apply,
     );
-    const session = await Session.create(graph.compiled, { threads, device });
+    const places = shape.size * Math.max(1, shape.length);
+    const work = OPERATIONS * countParameters(this.network) * places;
+    const session = await Session.create(graph.compiled, {
+      threads: work < LEAST_WORK ? 1 : threads,
+      device,
+    });
     const prepared = { session, masks };
     this.#sessions.set(key, prepared);
     return prepared;
