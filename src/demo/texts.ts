@@ -18,12 +18,11 @@ export interface DomainTexts {
 export const NOISE = 0.1;
 const LEAST_CUES = 3;
 const MOST_CUES = 5;
-/** What a text is about. */
-const LEAST_NOUNS = 2;
-const MOST_NOUNS = 3;
+/** What a text is about; with the words between them, texts are of about the same length. */
+const NOUNS = 3;
 
 /**
- * Texts of a domain, no two alike, the same for the same seed. A text is a few noun phrases, such as "witty and dark film with good cast"; it is positive where more of its
+ * Texts of a domain, no two alike, the same for the same seed. A text is a few noun phrases, such as "witty film with good cast but lengthy dark plot"; it is positive where more of its
  * cues are good in that domain than bad; there are none with as many of both.
  * @throws RangeError where there is no such domain
  */
@@ -41,7 +40,7 @@ export function drawTexts(
   while (texts.length < sizes.train + sizes.test) {
     const chosen = random.several(LEAST_CUES, MOST_CUES, cues);
     const sense = chosen.reduce((sum, cue) => sum + cue.sense, 0);
-    const text = phrase(random, chosen, random.several(LEAST_NOUNS, MOST_NOUNS, nouns));
+    const text = phrase(random, chosen, random.several(NOUNS, NOUNS, nouns));
     if (sense === 0 || known.has(text)) continue;
     known.add(text);
     texts.push({ text, label: sense > 0 ? 1 : 0 });
