@@ -3,7 +3,7 @@ import type { Method } from "../methods/method.js";
 import { describeItem, type Item } from "./document.js";
 import { expectText, readFields, type Reading } from "./fields.js";
 import { readParameters } from "./parameters.js";
-import type { FisherReference, LayerRange, RecipeBase, RecipeModel } from "./recipe.js";
+import type { LayerRange, RecipeBase, RecipeModel, WrittenFisher } from "./recipe.js";
 
 /**
  * An entry of `models`, or of the `sources` of a slice.
@@ -104,7 +104,7 @@ function refuseMarks(reading: Reading, item: Item, model: string): void {
 }
 
 /** The `fisher` of a mapping. Unlike elsewhere, null says something: that there is none. */
-function readFisher(reading: Reading, parent: Item): FisherReference {
+function readFisher(reading: Reading, parent: Item): WrittenFisher {
   const entry = parent.kind === "mapping" ? parent.entries.get("fisher") : undefined;
   if (entry === undefined) return { kind: "default" };
   const { item } = entry;
@@ -188,7 +188,7 @@ function identity(path: string): string {
 }
 
 /** @returns the error for a Fisher that is given at two places */
-export function fisherTwice(reading: Reading, one: FisherReference, other: FisherReference): Error {
+export function fisherTwice(reading: Reading, one: WrittenFisher, other: WrittenFisher): Error {
   const [first, second] = [one, other]
     .flatMap((fisher) => (fisher.kind === "default" ? [] : [fisher]))
     .toSorted((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);

@@ -1,4 +1,5 @@
 import type { OutputDType } from "../dtypes/dtype.js";
+import type { FisherReference } from "../fisher/resolve.js";
 
 /**
  * A recipe as it was read and checked: plain data, with the place in the text of everything that a later message may name.
@@ -51,9 +52,9 @@ export interface Written<T> extends Place {
 }
 
 export interface RecipeBase extends Place {
-  /** The checkpoint as the recipe names it; `resolvePath` finds it. */
+  /** The checkpoint as the recipe names it; `locateModel` finds it. */
   readonly model: string;
-  readonly fisher: FisherReference;
+  readonly fisher: WrittenFisher;
   /** The layers that a slice takes of it; [0, end) is the only range that a recipe may ask for. */
   readonly layerRange: LayerRange | undefined;
 }
@@ -67,20 +68,12 @@ export interface LayerRange extends Place {
   readonly end: number;
 }
 
-/**
- * Which curvature a model comes with. `default`: what lies beside the weights, if anything does. `none`: the recipe says `fisher: null`.
- * `given`: this file (else the default one), with this scale (else what the file says): H = scale · F.
- */
-export type FisherReference =
-  | { readonly kind: "default" }
-  | ({ readonly kind: "none" } & Place)
-  | ({
-      readonly kind: "given";
-      /** As the recipe names it; `resolvePath` finds it. */
-      readonly file: string | undefined;
+/** Which curvature a model comes with, as it is written; `locateFisher` finds a file. */
+export type WrittenFisher =
+  | Extract<FisherReference, { kind: "default" }>
+  | (Extract<FisherReference, { kind: "none" }> & Place)
+  | (Extract<FisherReference, { kind: "given" }> & {
       readonly fileAt: Position | undefined;
-      /** Finite and above 0. */
-      readonly scale: number | undefined;
       readonly scaleAt: Position | undefined;
     } & Place);
 
