@@ -86,7 +86,7 @@ export function grouped(whole: number): string {
 
 /** A model of the Hub by the name of its repository, which the Hub links; a path as it is. */
 function repositoryOf(name: string): string {
-  return /^(?:hf:\/\/)?([\w.-]+\/[\w.-]+)(?:@.*)?$/.exec(name)?.[1] ?? name;
+  return /^(?:hf:\/\/)?([A-Za-z0-9][\w.-]*\/[\w.-]+)(?:@.*)?$/.exec(name)?.[1] ?? name;
 }
 
 function percent(share: number): string {

@@ -2,42 +2,27 @@ import { writeSync } from "node:fs";
 import { fileSource } from "../bytes/file.js";
 import type { ByteSource } from "../bytes/source.js";
 import { readElements } from "../checkpoint/read.js";
-import { DTYPES, byteLength, type DType } from "../dtypes/dtype.js";
-import { NumericError, OutputError } from "../errors.js";
-import {
-  BINS,
-  PADDING,
-  REFUSED,
-  SELECTION_BYTES,
-  type Kernel,
-  type RunKernel,
-} from "../formula/kernel.js";
+import { byteLength, type DType } from "../dtypes/dtype.js";
+import { NumericError } from "../errors.js";
+import { REFUSED, type Kernel, type RunKernel } from "../formula/kernel.js";
 import { locate } from "../formula/locate.js";
-import {
-  EMPTY_WINDOW,
-  guessSelection,
-  lastBin,
-  refineSelection,
-  startSelection,
-  type SearchingState,
-  type SelectionState,
-} from "../formula/select.js";
+import type { SelectionState } from "../formula/select.js";
 import { evaluateUniform, exceededLimits, type UniformLookup } from "../formula/uniform.js";
 import { bindKernel } from "../formula/wasm.js";
 import type { MergeAction, PlannedTensor, TensorSource } from "../plan/plan.js";
 import type { Board } from "./board.js";
 import type { Job } from "./job.js";
-import { numberOf, type Pass, type Program } from "./program.js";
+import { numberOf, type Pass } from "./program.js";
+import { layOut, type Regions } from "./regions.js";
 import { ALL, sinksOf, type Step } from "./schedule.js";
-import { SAMPLE_CHUNKS, SAMPLE_ELEMENTS, SAMPLE_SHARE, Searches, TILE_CODES } from "./search.js";
+import { SAMPLE_CHUNKS, SAMPLE_ELEMENTS, SAMPLE_SHARE } from "./search.js";
+import { type SearchScope, ThresholdSearch } from "./threshold-search.js";
+import { writeError } from "./write-error.js";
 
 /** One tensor as the passes see it. */
-interface Scope {
-  readonly step: Step;
+interface Scope extends SearchScope {
   readonly tensor: PlannedTensor;
   readonly action: MergeAction;
-  readonly program: Program;
-  readonly valueBase: number;
 }
 
 /** A tile of it. */
@@ -59,6 +44,7 @@ export class Engine {
   readonly #memory: WebAssembly.Memory;
   readonly #bytes: Uint8Array;
   readonly #regions: Regions;
+  readonly #search: ThresholdSearch;
   readonly #kernels = new Map<string, RunKernel>();
   /** Whose numbers stand in the block of scalars. */
   #scalarsOf: Step | undefined;
@@ -71,6 +57,7 @@ export class Engine {
     const pages = Math.ceil(this.#regions.size / 65536);
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     this.#bytes = new Uint8Array(this.#memory.buffer);
+    this.#search = new ThresholdSearch(job, board, this.#memory, this.#regions.selections);
   }
 
   /** @throws NumericError, OutputError, TruncatedError, CheckpointError naming file, tensor and element. */
@@ -117,7 +104,7 @@ export class Engine {
       this.#startSearch(scope, pass);
       return;
     }
-    if (pass.kind !== "stage" && !this.#searches(scope, pass.stage).needs(pass.kind, step.tiles)) {
+    if (pass.kind !== "stage" && !this.#search.of(scope, pass.stage).needs(pass.kind, step.tiles)) {
       // As if it were done, for those who watch the progress.
       Atomics.add(this.#board.bytes, 0, BigInt(step.bytesPerElement * tile.count));
       return;
@@ -135,8 +122,8 @@ export class Engine {
       alreadyRead.add(slot);
     });
     this.#writeScalars(scope, kernel, parameters);
-    const searches = pass.kind === "histogram" ? this.#searches(scope, pass.stage) : undefined;
-    searches?.selections.forEach((_selection, k) => this.#openWindow(k, searches.state(k)));
+    const searches = pass.kind === "histogram" ? this.#search.of(scope, pass.stage) : undefined;
+    if (searches !== undefined) this.#search.open(searches);
 
     const results = this.#run(kernel, tile.count, pointers);
     this.#board.partials.set(
@@ -152,7 +139,8 @@ export class Engine {
         this.#pointers(scope, exact, () => {}),
       );
     }
-    if (searches !== undefined && step.pass !== ALL) this.#addBins(step, searches, tile);
+    if (searches !== undefined && step.pass !== ALL)
+      this.#search.addBins(step, searches, tile.index);
     if (kernel.spec.output !== undefined) this.#write(tensor, tile);
   }
 
@@ -180,75 +168,23 @@ export class Engine {
   #finishPass(scope: Scope, passIndex: number): void {
     const { program, step, valueBase } = scope;
     const pass = at(program.passes, passIndex);
+    if (pass.kind !== "stage") {
+      this.#search.finishPass(scope, passIndex);
+      return;
+    }
     const { partials, values } = this.#board;
     const base = at(step.partialBase, passIndex);
     const count = sinksOf(program, passIndex);
-    const sumOf = (sink: number): number => {
-      let sum = 0;
-      for (let tile = 0; tile < step.tiles; tile++)
-        sum += partials[base + tile * count + sink] ?? 0;
-      return sum;
-    };
-
-    if (pass.kind === "stage") {
-      at(program.kernels, pass.kernel).sinks.forEach(({ key, kind }, sink) => {
-        if (key === REFUSED) return;
-        let combined = kind === "min" ? Infinity : -Infinity;
-        if (kind === "min" || kind === "max") {
-          const choose = kind === "min" ? Math.min : Math.max;
-          for (let tile = 0; tile < step.tiles; tile++) {
-            combined = choose(combined, partials[base + tile * count + sink] ?? 0);
-          }
-        } else combined = sumOf(sink);
-        values[valueBase + program.values.indexOf(key)] = combined;
-      });
-      if (passIndex === program.passes.length - 1) this.#checkLimits(scope);
-      return;
-    }
-    const searches = this.#searches(scope, pass.stage);
-    if (pass.kind === "sample" || !searches.needs(pass.kind, step.tiles)) return;
-    searches.selections.forEach((_selection, k) => {
-      if (pass.kind === "equal") {
-        this.#sumBefore(scope, pass.stage, k, (tile) => partials[base + tile * count + k] ?? 0);
-        return;
+    at(program.kernels, pass.kernel).sinks.forEach(({ key, kind }, sink) => {
+      if (key === REFUSED) return;
+      const [start, combine] = combinationOf(kind);
+      let combined = start;
+      for (let tile = 0; tile < step.tiles; tile++) {
+        combined = combine(combined, partials[base + tile * count + sink] ?? 0);
       }
-      const state = searches.state(k);
-      // A tensor of one tile is nobody else's business: its bins are still in the memory of this worker.
-      const bins = step.pass === ALL ? this.#ownBins(k) : this.#sharedBins(step, k);
-      if (!state.done) {
-        const next = searches.refine(k, state, sumOf(k), bins);
-        const bin = lastBin(state, next);
-        const code = bin === undefined ? NaN : this.#codeOf(state, bin);
-        if (step.tiles > 1 && code < TILE_CODES) {
-          this.#sumBefore(
-            scope,
-            pass.stage,
-            k,
-            (tile) => this.#tileCodes(step, tile, k)[code] ?? 0,
-          );
-          searches.setCounted(k);
-        }
-      }
-      if (step.pass !== ALL) bins.fill(0);
+      values[valueBase + program.values.indexOf(key)] = combined;
     });
-  }
-
-  /** Keeps, for each tile, how many equals of a threshold the tiles before it hold: where the pass that counts them would. */
-  #sumBefore(
-    { program, step }: Scope,
-    stage: number,
-    selection: number,
-    equalIn: (tile: number) => number,
-  ): void {
-    const pass = equalPass(program, stage);
-    const base = at(step.partialBase, pass);
-    const count = sinksOf(program, pass);
-    let before = 0;
-    for (let tile = 0; tile < step.tiles; tile++) {
-      const equal = equalIn(tile);
-      this.#board.partials[base + tile * count + selection] = before;
-      before += equal;
-    }
+    if (passIndex === program.passes.length - 1) this.#checkLimits(scope);
   }
 
   #checkLimits(scope: Scope): void {
@@ -266,14 +202,10 @@ export class Engine {
 
   // --- the search for thresholds -----------------------------------------------------------------------------------------------
 
-  #searches({ program, valueBase }: Scope, stage: number): Searches {
-    return new Searches(program, stage, this.#board.values, valueBase);
-  }
-
   /** Begins the searches of a stage; in a tensor of many tiles, where a sample says. */
   #startSearch(scope: Scope, pass: Pass): void {
     const { step, tensor, program } = scope;
-    const searches = this.#searches(scope, pass.stage);
+    const searches = this.#search.of(scope, pass.stage);
     searches.start(tensor.elements, this.#lookup(scope, new Map()));
     if (step.pass === ALL || !searches.needs("histogram", step.tiles)) return;
     const sample = Math.min(
@@ -294,75 +226,8 @@ export class Engine {
     this.#scalarsOf = undefined;
     this.#writeScalars(scope, kernel, new Map());
     const size = chunk * SAMPLE_CHUNKS;
-    searches.selections.forEach(({ zeroBits }, k) => {
-      const state = searches.state(k);
-      if (state.done) return;
-      const share = state.count / tensor.elements;
-      // Four standard deviations of the rank, were the elements independent.
-      const margin = 4 * Math.sqrt(size * share * (1 - share)) + 32;
-      const magnitude = (rank: number): number => {
-        let found = startSelection(Math.max(1, Math.min(size - 1, rank)), size, zeroBits);
-        while (!found.done) {
-          this.#openWindow(k, found);
-          const above = this.#run(kernel, size, pointers)[k] ?? 0;
-          found = refineSelection(found, above, this.#ownBins(k));
-        }
-        return found.threshold;
-      };
-      searches.selections.forEach((_selection, other) => this.#openWindow(other, undefined));
-      const high = magnitude(share * size - margin);
-      searches.keep(k, guessSelection(state, magnitude(share * size + margin), high));
-    });
+    this.#search.guess(searches, tensor.elements, size, () => this.#run(kernel, size, pointers));
     this.#scalarsOf = undefined;
-  }
-
-  /** Writes the window of a search, with empty bins; that of one that is over takes in nothing. */
-  #openWindow(selection: number, state: SelectionState | undefined): void {
-    const { lo, shift } = state === undefined || state.done ? EMPTY_WINDOW : state.window;
-    const view = new DataView(this.#memory.buffer);
-    const block = this.#regions.selections + selection * SELECTION_BYTES;
-    view.setUint32(block, lo, true);
-    view.setUint32(block + 4, shift, true);
-    this.#bytes.fill(0, block + 8, block + SELECTION_BYTES);
-  }
-
-  /** Adds the bins of a tile to those of all, and keeps the few by themselves that may turn out to be the last. */
-  #addBins(step: Step, searches: Searches, tile: Tile): void {
-    searches.selections.forEach((_selection, k) => {
-      const state = searches.state(k);
-      if (state.done) return;
-      const own = this.#ownBins(k);
-      const shared = this.#sharedBins(step, k);
-      for (let bin = 0; bin < BINS; bin++) {
-        const found = own[bin] ?? 0;
-        if (found !== 0) Atomics.add(shared, bin, found);
-      }
-      const codes = this.#tileCodes(step, tile.index, k);
-      const stride = 2 ** (state.zeroBits - state.window.shift);
-      if (stride < 1) return;
-      for (let code = 0; code < TILE_CODES; code++) codes[code] = own[code * stride] ?? 0;
-    });
-  }
-
-  /** The number of a magnitude within the window: bins in which none can be do not count. */
-  #codeOf({ zeroBits, window }: SearchingState, bin: number): number {
-    return zeroBits < window.shift ? NaN : bin / 2 ** (zeroBits - window.shift);
-  }
-
-  #tileCodes(step: Step, tile: number, selection: number): Int32Array {
-    const base = this.#job.schedule.tileCodeBase[step.tensor] ?? 0;
-    const begin = base + (tile * this.#job.schedule.selections + selection) * TILE_CODES;
-    return this.#board.tileCodes.subarray(begin, begin + TILE_CODES);
-  }
-
-  #ownBins(selection: number): Int32Array {
-    const begin = this.#regions.selections + selection * SELECTION_BYTES + 8;
-    return new Int32Array(this.#memory.buffer, begin, BINS);
-  }
-
-  #sharedBins(step: Step, selection: number): Int32Array {
-    const begin = (step.searchSlot * this.#job.schedule.selections + selection) * BINS;
-    return this.#board.bins.subarray(begin, begin + BINS);
   }
 
   // --- scalars -----------------------------------------------------------------------------------------------------------------
@@ -373,7 +238,7 @@ export class Engine {
     let isBulk = true;
     program.passes.forEach((pass, passIndex) => {
       if (pass.kind !== "equal") return;
-      const searches = this.#searches(scope, pass.stage);
+      const searches = this.#search.of(scope, pass.stage);
       const count = sinksOf(program, passIndex);
       searches.selections.forEach((_selection, k) => {
         const position = at(step.partialBase, passIndex) + tile.index * count + k;
@@ -514,43 +379,13 @@ export class Engine {
   }
 }
 
-/** Where things stand in the memory of a worker. */
-interface Regions {
-  readonly scalars: number;
-  readonly sinks: number;
-  readonly selections: number;
-  readonly output: number;
-  readonly inputs: readonly number[];
-  readonly size: number;
-}
-
-function layOut(job: Job): Regions {
-  const kernels = job.programs.programs.flatMap((program) => program.kernels);
-  const most = (counts: readonly number[]): number => Math.max(1, ...counts);
-  let size = 0;
-  const region = (bytes: number): number => {
-    const begin = size;
-    size = Math.ceil((begin + bytes) / PADDING) * PADDING;
-    return begin;
-  };
-  const scalars = region(8 * most(kernels.map((kernel) => kernel.uniforms.length)));
-  const sinks = region(8 * most(kernels.map((kernel) => kernel.sinks.length)));
-  const selections = region(SELECTION_BYTES * job.schedule.selections);
-  const tile = (dtype: DType): number => (job.tileElements * DTYPES[dtype].bits) / 8;
-  const output = region(most(job.tensors.map(({ dtype }) => tile(dtype))) + PADDING);
-  // By position: the widest type that any tensor has there.
-  const widths: number[] = [];
-  for (const { action } of job.tensors) {
-    if (action.kind === "copy") continue;
-    action.inputs.forEach(({ dtype }, k) => (widths[k] = Math.max(widths[k] ?? 0, tile(dtype))));
-  }
-  const inputs = widths.map((width) => region(width + PADDING));
-  return { scalars, sinks, selections, output, inputs, size };
-}
-
-/** The pass that counts the equals of the thresholds of a stage. */
-function equalPass(program: Program, stage: number): number {
-  return program.passes.findIndex((pass) => pass.kind === "equal" && pass.stage === stage);
+/** How the sinks of the tiles become that of the tensor, and what there is before the first. */
+function combinationOf(
+  kind: Kernel["sinks"][number]["kind"],
+): readonly [number, (a: number, b: number) => number] {
+  if (kind === "min") return [Infinity, Math.min];
+  if (kind === "max") return [-Infinity, Math.max];
+  return [0, (a, b) => a + b];
 }
 
 function equalsOf(state: SelectionState): number {
@@ -566,18 +401,6 @@ function coordinates(element: number, shape: readonly number[]): string {
     rest = Math.floor(rest / extent);
   }
   return `[${position.join(", ")}]`;
-}
-
-export function writeError(path: string, error: unknown): OutputError {
-  if (error instanceof OutputError) return error;
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  const full = code === "ENOSPC" || code === "EDQUOT";
-  return new OutputError({
-    what: full ? "the disk is full" : "the output cannot be written",
-    where: path,
-    got: error instanceof Error ? error.message : String(error),
-    hint: full ? "Make room, or write to another disk; nothing half-written is left." : undefined,
-  });
 }
 
 /** An element that must be there. */

@@ -22,7 +22,6 @@ import { promisify } from "node:util";
 import { refuseExisting } from "../checkpoint/existing.js";
 import { OutputError } from "../errors.js";
 import type { Plan } from "../plan/plan.js";
-import { writeError } from "./engine.js";
 import {
   Busy,
   JOURNAL_FILE,
@@ -31,6 +30,7 @@ import {
   readJournal,
   type JournalState,
 } from "./journal.js";
+import { writeError } from "./write-error.js";
 
 const syncData = promisify(fdatasync);
 

@@ -11,11 +11,11 @@ import { STOP, createBoard, openBoard, type Board } from "./board.js";
 import { mergedConfig, modelCard, type MergeRecord } from "./card.js";
 import type { MergeEvent, MergeResult } from "./events.js";
 import type { Failure, Job } from "./job.js";
-import { writeError } from "./engine.js";
 import { Output, RECORD_FILE, isFinished } from "./output.js";
 import { WorkerPool } from "./pool.js";
 import { compilePrograms, type Programs } from "./program.js";
 import { schedule, type Schedule } from "./schedule.js";
+import { writeError } from "./write-error.js";
 
 export interface RunOptions {
   /** Threads; by default as many as there are processors, at most 4. */
