@@ -1,5 +1,5 @@
 import { openModel } from "../model/open.js";
-import { readWeights } from "../model/weights.js";
+import { readParameters } from "../model/weights.js";
 import { serve } from "../runtime/serve.js";
 import { Session } from "../runtime/session.js";
 import { addSquares, checkFinite } from "./add-squares.js";
@@ -11,8 +11,7 @@ import { passTurn, waitForTurn } from "./turn.js";
 serve<FisherSetup, FisherRequest, FisherReply>(async (setup) => {
   const model = await openModel(setup.folder);
   const { network } = model;
-  const weights: Record<string, Float32Array> = {};
-  for (const [name, entry] of model.tensors) weights[name] = readWeights(entry);
+  const weights = readParameters(model.tensors);
   model.close();
   const totals = new Map(
     Object.entries(setup.totals).map(([name, buffer]) => [name, new Float64Array(buffer)]),

@@ -1,5 +1,5 @@
 import { openModel } from "../model/open.js";
-import { readWeights } from "../model/weights.js";
+import { readParameters } from "../model/weights.js";
 import { serve } from "../runtime/serve.js";
 import { type FeedData, Session } from "../runtime/session.js";
 import { buildPredictGraph, PREDICT_OUTPUTS } from "./predict-graph.js";
@@ -9,8 +9,7 @@ import type { PredictReply, PredictRequest, PredictSetup } from "./predict-messa
 serve<PredictSetup, PredictRequest, PredictReply>(async (setup) => {
   const model = await openModel(setup.folder);
   const { network } = model;
-  const weights: Record<string, Float32Array> = {};
-  for (const [name, entry] of model.tensors) weights[name] = readWeights(entry);
+  const weights = readParameters(model.tensors);
   model.close();
   let current: { readonly key: string; readonly session: Session } | undefined;
 

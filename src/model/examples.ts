@@ -48,9 +48,9 @@ export async function loadExamples(
   options: LoadOptions,
 ): Promise<LoadedExamples> {
   const path = await resolveDataFile(data);
-  const examples: EncodedExample[] = [];
-  for await (const example of streamExamples(model, path, options)) examples.push(example);
   const settings = await encodeOptions(model, path, options);
+  const examples: EncodedExample[] = [];
+  for await (const example of encoded(model, path, settings, options)) examples.push(example);
   const isFile = (await stat(path)).isFile();
   return {
     examples,
@@ -66,7 +66,15 @@ export async function* streamExamples(
   options: LoadOptions,
 ): AsyncGenerator<EncodedExample> {
   const path = await resolveDataFile(data);
-  const settings = await encodeOptions(model, path, options);
+  yield* encoded(model, path, await encodeOptions(model, path, options), options);
+}
+
+async function* encoded(
+  model: Model,
+  path: string,
+  settings: EncodeOptions,
+  options: LoadOptions,
+): AsyncGenerator<EncodedExample> {
   const most = model.network.positions ?? Infinity;
   const needLabels = options.needLabels === true && model.network.task === "classification";
   let tokenizer: TextTokenizer | undefined;
@@ -74,13 +82,13 @@ export async function* streamExamples(
     // Texts are cut by default; token ids only where a length is asked for.
     const given = example.inputIds !== undefined;
     if (!given && example.text !== undefined) tokenizer ??= await tokenizerOf(model);
-    const encoded = encodeExample(example, {
+    const result = encodeExample(example, {
       ...settings,
       tokenizer,
       maxLength: given ? (options.maxLength ?? most) : settings.maxLength,
     });
-    if (needLabels) requireLabel(encoded);
-    yield encoded;
+    if (needLabels) requireLabel(result);
+    yield result;
   }
 }
 

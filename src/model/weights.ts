@@ -8,6 +8,13 @@ import { ModelError, NumericError } from "../errors.js";
 /** Elements that are decoded at a time: what is held beside the result stays small. */
 const CHUNK = 1 << 20;
 
+/** The values of all parameters of a network, by their names there. @throws as `readWeights` */
+export function readParameters(
+  tensors: ReadonlyMap<string, TensorEntry>,
+): Readonly<Record<string, Float32Array>> {
+  return Object.fromEntries(Array.from(tensors, ([name, entry]) => [name, readWeights(entry)]));
+}
+
 /**
  * The values of a tensor as float32, row-major.
  * @throws NumericError where one is NaN or infinite, which no gradient survives; it names tensor and element.

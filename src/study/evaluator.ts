@@ -6,11 +6,12 @@ import type { EncodedExample } from "../data/example.js";
 import { NumericError, RuntimeError } from "../errors.js";
 import { fingerprintTokenizer } from "./fingerprint.js";
 import { buildLossGraph, LOSS_INPUTS, LOSS_OUTPUTS } from "../estimate/loss-graph.js";
+import { shapeOf } from "../estimate/whole.js";
 import { loadExamples } from "../model/examples.js";
 import { batchFeeds, batchTargets } from "../model/feeds.js";
 import type { BatchShape } from "../model/graphs.js";
 import { type Model, openModel } from "../model/open.js";
-import { readWeights } from "../model/weights.js";
+import { readParameters } from "../model/weights.js";
 import { type Device, type FeedData, Session } from "../runtime/session.js";
 
 /** How good a model is on one test set. */
@@ -68,8 +69,7 @@ export class Evaluator {
       const { network } = model;
       const identity = identityOf(model);
       const { examples } = await this.#load(model, identity, request);
-      const weights: Record<string, Float32Array> = {};
-      for (const [name, entry] of model.tensors) weights[name] = readWeights(entry);
+      const weights = readParameters(model.tensors);
       const lengths = examples.map(({ inputIds }) => Math.max(1, inputIds.length));
       const batches = planBatches(lengths, {
         buckets: bucketLengths(lengths.reduce((a, b) => Math.max(a, b), 1)),
@@ -79,7 +79,7 @@ export class Evaluator {
       let [loss, correct, terms] = [0, 0, 0];
       for (const batch of batches) {
         const part = batch.examples.flatMap((place) => examples[place] ?? []);
-        const shape = shapeOf(part, roomFor(part.length, batch.size), batch.length);
+        const shape = shapeOf({ ...batch, size: roomFor(part.length, batch.size) }, part);
         const session = await this.#session(model, identity, shape);
         const targets = targetsOf(model, part, shape);
         const outputs = await session.run({
@@ -152,11 +152,6 @@ function identityOf({ folder }: Model): string {
   const entries = typeof config === "object" && config !== null ? Object.entries(config) : [];
   const facts = entries.filter(([key]) => !INCIDENTAL_KEYS.includes(key));
   return JSON.stringify([facts, fingerprintTokenizer(folder)]);
-}
-
-function shapeOf(examples: readonly EncodedExample[], size: number, length: number): BatchShape {
-  const longest = examples.reduce((most, { labels }) => Math.max(most, labels?.length ?? 0), 0);
-  return { size, length, decoderLength: Math.ceil(longest / 8) * 8 };
 }
 
 function targetsOf(
