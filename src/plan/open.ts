@@ -19,10 +19,11 @@ export async function openParticipants(
   recipe: Recipe,
   method: Method,
   fishers: "as needed" | "as there are" = "as needed",
+  options: HubOptions = {},
 ): Promise<Participants> {
   const opened: Participant[] = [];
   const warnings: string[] = [];
-  const hub = { onWarning: (message: string) => void warnings.push(message) };
+  const hub = { ...options, onWarning: (message: string) => void warnings.push(message) };
   try {
     const { curvature } = method.needs;
     const open = async (

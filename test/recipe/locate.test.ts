@@ -2,6 +2,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { HubError, RecipeError } from "../../src/errors.js";
+import { gradientMatching } from "../../src/methods/gradient-matching.js";
+import { closeParticipants, openParticipants } from "../../src/plan/open.js";
+import { planMerge } from "../../src/plan/planner.js";
 import { identityOf, locateFisher, locateModel } from "../../src/recipe/locate.js";
 import { planRecipe } from "../../src/run/merge.js";
 import { refusalOf, tree, useLoopbackHub } from "../hub/fixture.js";
@@ -112,11 +115,12 @@ models:
     ]);
     expect(plan.participants.every(({ fisher }) => fisher !== undefined)).toBe(true);
     expect(plan.warnings).toEqual([]);
-    vi.stubEnv("HF_ENDPOINT", "http://127.0.0.1:9");
-    const unreached = await planRecipe(recipe);
+    const nowhere = { endpoint: "http://127.0.0.1:9", retryDelay: 1 };
+    const participants = await openParticipants(recipe, gradientMatching, "as needed", nowhere);
+    const unreached = planMerge(recipe, gradientMatching, participants);
+    closeParticipants(participants);
     expect(unreached.warnings.join("\n")).toMatch(/org\/amazon[^\n]*taken from the cache/);
     expect(unreached.fingerprint).toBe(plan.fingerprint);
-    vi.stubEnv("HF_ENDPOINT", hub.endpoint);
 
     writeFileSync(join(root, "recipe.yaml"), RECIPE);
     expectSuccess(await gradmerge(["merge", "recipe.yaml", "merged"], { cwd: root }));
