@@ -1,3 +1,4 @@
+import { cellText } from "../report/cell.js";
 import { formatTable, wrap } from "../report/table.js";
 import type { Diagnosis } from "./diagnosis.js";
 import { diagnosisTables } from "./tables.js";
@@ -10,7 +11,11 @@ export function describeDiagnosis(diagnosis: Diagnosis, width?: number): string 
   const textWidth = Math.min(TEXT_WIDTH, width ?? TEXT_WIDTH);
   const tables = diagnosisTables(diagnosis).map(
     ({ title, note, columns, rows }) =>
-      `${title}\n${wrap(note, textWidth)}\n\n${formatTable(columns, rows, width)}`,
+      `${title}\n${wrap(note, textWidth)}\n\n${formatTable(
+        columns,
+        rows.map((row) => row.map(cellText)),
+        width,
+      )}`,
   );
   const lines = [
     ...diagnosis.warnings.map((warning) => `warning: ${warning}`),

@@ -1,3 +1,4 @@
+import { type Cell, cellText, leastOf } from "../report/cell.js";
 import type { Column } from "../report/table.js";
 import type { Diagnosis } from "./diagnosis.js";
 import type { PartFigures, SchemeFigures } from "./figures.js";
@@ -5,11 +6,14 @@ import { shortNames } from "./names.js";
 
 /** A table of a diagnosis, for a terminal and for a page alike. */
 export interface DiagnosisTable {
+  readonly topic: DiagnosisTopic;
   readonly title: string;
   readonly note: string;
   readonly columns: readonly Column[];
-  readonly rows: readonly (readonly string[])[];
+  readonly rows: readonly (readonly Cell[])[];
 }
+
+export type DiagnosisTopic = "methods" | "tasks" | "pairs" | "layers" | "weights";
 
 /** The diagnosis as tables, without columns for which nothing is known. */
 export function diagnosisTables(diagnosis: Diagnosis): readonly DiagnosisTable[] {
@@ -25,7 +29,18 @@ export function diagnosisTables(diagnosis: Diagnosis): readonly DiagnosisTable[]
 }
 
 function schemeTable({ all, schemes }: Diagnosis): DiagnosisTable {
+  const means = all.schemes.map((_, m) => {
+    const losses = (schemes[m]?.losses ?? []).filter((loss) => loss !== undefined);
+    return losses.length > 0 && losses.length === all.tasks.length
+      ? losses.reduce((sum, loss) => sum + loss, 0) / losses.length
+      : undefined;
+  });
+  const leastMismatch = leastOf(all.schemes.map(({ mismatch }) => mismatch));
+  const leastResidual = leastOf(all.schemes.map(({ residual }) => residual));
+  const leastScaled = leastOf(all.schemes.map(({ residual_scaled: scaled }) => scaled));
+  const leastLoss = leastOf(means);
   return {
+    topic: "methods",
     title: "Methods, with the weights of the recipe",
     note: "Mismatch and residual of the joint objective at the merged point; predicted: by curvature alone, relative to gradient matching. Losses in nats for each training example.",
     columns: [
@@ -38,29 +53,33 @@ function schemeTable({ all, schemes }: Diagnosis): DiagnosisTable {
       right("scaled residual"),
       right("mean loss"),
     ],
-    rows: all.schemes.map((figures, m) => {
-      const losses = (schemes[m]?.losses ?? []).filter((loss) => loss !== undefined);
-      const complete = losses.length > 0 && losses.length === all.tasks.length;
-      return [
-        figures.scheme,
-        number(figures.distance),
-        // Of gradient matching it is the rounding of its weights.
-        figures.scheme === "gradient_matching" && figures.predicted_mismatch !== undefined
-          ? "0"
-          : number(figures.predicted_mismatch),
-        number(figures.mismatch),
-        decimal(figures.agreement),
-        number(figures.residual),
-        number(figures.residual_scaled),
-        complete ? decimal(losses.reduce((sum, loss) => sum + loss, 0) / losses.length) : "",
-      ];
-    }),
+    rows: all.schemes.map((figures, m): Cell[] => [
+      figures.scheme,
+      number(figures.distance),
+      // Of gradient matching it is the rounding of its weights.
+      figures.scheme === "gradient_matching" && figures.predicted_mismatch !== undefined
+        ? "0"
+        : number(figures.predicted_mismatch),
+      marked(figures.mismatch, leastMismatch, number),
+      decimal(figures.agreement),
+      marked(figures.residual, leastResidual, number),
+      marked(figures.residual_scaled, leastScaled, number),
+      marked(means[m], leastLoss, decimal),
+    ]),
   };
 }
+
+/** A figure, marked where it is the best of its column. */
+const marked = (
+  value: number | undefined,
+  isBest: (value: number | undefined) => boolean,
+  show: (value: number | undefined) => string,
+): Cell => (value === undefined ? "" : { text: show(value), best: isBest(value) });
 
 function taskTable({ all, tasks, schemes }: Diagnosis): DiagnosisTable {
   const names = shortNames(tasks.map(({ name }) => name));
   return {
+    topic: "tasks",
     title: "Tasks",
     note: "Gain: the part of its own step that gradient matching takes. Share: its part of the merged weights. Anchor defect: 0 for an optimum anchored at the base, as gradient matching assumes it.",
     columns: [
@@ -96,6 +115,7 @@ function taskTable({ all, tasks, schemes }: Diagnosis): DiagnosisTable {
 function pairTable({ all, tasks }: Diagnosis): DiagnosisTable {
   const names = shortNames(tasks.map(({ name }) => name));
   return {
+    topic: "pairs",
     title: "Pairs of tasks",
     note: "Cosines of the task vectors, plain and in the metric of the joint curvature; overlap: the cosine of their curvatures; conflict: opposite signs among what both depend on, 50% for unrelated tasks.",
     columns: [
@@ -124,6 +144,7 @@ function layerTable({ layers, all }: Diagnosis): DiagnosisTable {
     : (figures: SchemeFigures) =>
         figures.scheme === "gradient_matching" ? undefined : figures.predicted_mismatch;
   return {
+    topic: "layers",
     title: "Layers",
     note: measured
       ? "The measured mismatch of each method."
@@ -135,13 +156,17 @@ function layerTable({ layers, all }: Diagnosis): DiagnosisTable {
       right("saturated"),
       ...all.schemes.map(({ scheme }) => right(scheme)),
     ],
-    rows: layers.map((layer) => [
-      layer.name,
-      percent(layer.elements / all.elements),
-      percent(largestConflict(layer)),
-      percent(layer.curvature?.saturated),
-      ...layer.schemes.map((figures) => number(value(figures))),
-    ]),
+    rows: layers.map((layer): Cell[] => {
+      const values = layer.schemes.map(value);
+      const isLeast = leastOf(values);
+      return [
+        layer.name,
+        percent(layer.elements / all.elements),
+        percent(largestConflict(layer)),
+        percent(layer.curvature?.saturated),
+        ...values.map((one) => marked(one, isLeast, number)),
+      ];
+    }),
   };
 }
 
@@ -149,6 +174,7 @@ function sweepTable({ sweep, tasks }: Diagnosis): DiagnosisTable {
   const uniform = tasks.every(({ weight }) => weight === tasks[0]?.weight);
   const unit = uniform ? (tasks[0]?.weight ?? 1) : 1;
   return {
+    topic: "weights",
     title: "Weights",
     note: "The mean rise of the tasks' losses from their own optima that curvature predicts, as a share of that at the base: 100% is no better than the base.",
     columns: [
@@ -173,7 +199,7 @@ function largestConflict({ pairs }: PartFigures): number | undefined {
 }
 
 function withoutEmptyColumns(table: DiagnosisTable): DiagnosisTable {
-  const kept = table.columns.map((_, k) => table.rows.some((row) => (row[k] ?? "") !== ""));
+  const kept = table.columns.map((_, k) => table.rows.some((row) => cellText(row[k] ?? "") !== ""));
   return {
     ...table,
     columns: table.columns.filter((_, k) => kept[k] === true),

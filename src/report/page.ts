@@ -1,3 +1,4 @@
+import { type Cell, cellText } from "./cell.js";
 import { PAGE_STYLE } from "./style.js";
 import type { Column } from "./table.js";
 import { escapeText } from "./text.js";
@@ -16,11 +17,6 @@ export interface LegendEntry {
   readonly svg: string;
   readonly name: string;
 }
-
-/** A cell of a table: text, or a figure with its spread, which stands smaller, and whether it is the best of its column. */
-export type Cell =
-  | string
-  | { readonly text: string; readonly spread?: string | undefined; readonly best?: boolean };
 
 /** How far something holds, in a word or two; `level` from 1, wholly, to 0, not at all, and undefined where it is not known. */
 export interface Verdict {
@@ -204,14 +200,9 @@ function renderCell(cell: Cell): string {
   return spread === undefined ? shown : `${shown}<small> ± ${escapeText(spread)}</small>`;
 }
 
-/** The words of a cell, for tables without type. */
-export function cellText(cell: Cell): string {
-  if (typeof cell === "string") return cell;
-  return cell.spread === undefined ? cell.text : `${cell.text} ± ${cell.spread}`;
-}
-
-/** Long names and paths may be broken after an underscore, a slash or a hyphen. */
-const breakable = (text: string): string => escapeText(text).replace(/([_/-])(?=\w)/g, "$1<wbr>");
+/** Long names and paths may be broken after an underscore, a slash, a hyphen, or a point that is no decimal one. */
+const breakable = (text: string): string =>
+  escapeText(text).replace(/([_/-](?=\w)|\.(?=[a-z]))/g, "$1<wbr>");
 
 function verdictClass({ level }: Verdict): string {
   if (level === undefined) return "unknown";

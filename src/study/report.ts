@@ -124,7 +124,6 @@ function accuracySection(results: StudyResults): readonly Block[] {
       ? []
       : [figure({ domain: close }, "The same from close by, without what lies further off.")]),
     table(alphaTable(results)),
-    table(robustnessTable(results)),
     {
       kind: "figures",
       items: results.tests.map((task) => ({
@@ -134,6 +133,7 @@ function accuracySection(results: StudyResults): readonly Block[] {
       legend: names,
       caption: `${capital(measure.name)} on each test set, on one scale. On a task’s test set, the line of experts is that task’s own expert.`,
     },
+    table(robustnessTable(results)),
   ];
 }
 

@@ -1,4 +1,4 @@
-import { type Cell, cellText } from "../report/page.js";
+import { type Cell, cellText } from "../report/cell.js";
 import type { Column } from "../report/table.js";
 import { closedGap, robustness } from "./comparisons.js";
 import { type Measure, measureOf } from "./measure.js";
@@ -263,12 +263,14 @@ function centre(values: readonly number[]): number | undefined {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-/** Three digits: "906", "14800", "0.0123". */
+/** Three digits: "906", "14 800", "0.0123". */
 function norm(value: number | undefined): string {
   if (value === undefined) return MISSING;
-  return value >= 1e6 || (value > 0 && value < 1e-4)
-    ? value.toExponential(2).replace("e+", "e")
-    : String(Number(value.toPrecision(3)));
+  if (value >= 1e9 || (value > 0 && value < 1e-4)) {
+    return value.toExponential(2).replace("e+", "e");
+  }
+  const text = String(Number(value.toPrecision(3)));
+  return value < 10_000 ? text : text.replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
 export function removalTables(results: StudyResults): readonly StudyTable[] {

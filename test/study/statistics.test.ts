@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Cell, cellText } from "../../src/report/page.js";
+import { type Cell, cellText } from "../../src/report/cell.js";
 import {
   closedGap,
   correlation,

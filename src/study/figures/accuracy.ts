@@ -105,28 +105,29 @@ export function commonDomain(
 const CLOSE = 0.4;
 
 /**
- * The range in which the best α of every method, the joint target and the experts lie, with a margin: where methods that collapse would
- * press all others together. Undefined where the whole is hardly larger.
+ * The range, with a margin, of everything that at its best comes at least half of the way from the base to the best merge: where methods
+ * that collapse would press all others together. Undefined where the whole is hardly larger.
  */
 export function closeDomain(results: StudyResults): readonly [number, number] | undefined {
   const measure = measureOf(results);
+  const scale = (value: number): number =>
+    measure.sign * (measure.logarithmic ? Math.log(value) : value);
+  const back = (value: number): number =>
+    measure.logarithmic ? Math.exp(measure.sign * value) : measure.sign * value;
   const lines = curves(results);
   const across = references(results);
-  const whole = valuesOf(lines, across);
-  const good = [
-    ...lines.flatMap((curve) => best(curve, measure)?.mean ?? []),
-    ...across.filter(({ method }) => method !== "base").map(({ mean }) => mean),
-  ];
+  const tops = lines.flatMap((curve) => best(curve, measure)?.mean ?? []).map(scale);
+  const plain = across.filter(({ method }) => method !== "base").map(({ mean }) => scale(mean));
+  const base = across.find(({ method }) => method === "base");
+  const least = base === undefined ? -Infinity : (scale(base.mean) + Math.max(...tops)) / 2;
+  const good = [...tops, ...plain].filter((value) => value >= least);
   if (good.length < 2) return undefined;
-  const scale = (value: number): number => (measure.logarithmic ? Math.log(value) : value);
-  const back = (value: number): number => (measure.logarithmic ? Math.exp(value) : value);
-  const [low, high] = [scale(Math.min(...good)), scale(Math.max(...good))];
+  const [low, high] = [Math.min(...good), Math.max(...good)];
   // Some of what happens below the best α is seen too.
-  const margin = Math.max(0.01, 0.3 * (high - low));
-  const [least, most] = measure.sign > 0 ? [low - margin, high] : [low, high + margin];
-  const span = Math.max(...whole.map(scale)) - Math.min(...whole.map(scale));
-  if (most - least > CLOSE * span) return undefined;
-  return rangeOf(measure, [back(least), back(most)]);
+  const bottom = low - Math.max(0.01, 0.3 * (high - low));
+  const whole = valuesOf(lines, across).map(scale);
+  if (high - bottom > CLOSE * (Math.max(...whole) - Math.min(...whole))) return undefined;
+  return rangeOf(measure, [back(bottom), back(high)]);
 }
 
 function acrossLine(

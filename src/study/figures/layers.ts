@@ -1,5 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import type { LegendEntry } from "../../report/page.js";
+import { shortLayerNames } from "../../report/layer-names.js";
 import { drawSvg, FIGURE_STYLE } from "../../report/plot.js";
 import { logTicks, shortNumber, tickText } from "../../report/ticks.js";
 import { alphaText, inOrder, nameOf } from "../names.js";
@@ -28,7 +29,7 @@ export const layeredMethods = (results: StudyResults): readonly string[] =>
 
 function cellsOf(results: StudyResults): readonly LayerCell[] {
   const merges = layeredMerges(results);
-  const names = shortNames([...new Set(merges.flatMap((one) => Object.keys(one.layers)))]);
+  const names = shortLayerNames([...new Set(merges.flatMap((one) => Object.keys(one.layers)))]);
   const groups = new Map<string, { readonly cell: Omit<LayerCell, "value">; values: number[] }>();
   for (const { method, alpha, layers } of merges) {
     for (const [full, value] of Object.entries(layers)) {
@@ -151,20 +152,4 @@ export function layerLegend(results: StudyResults): readonly LegendEntry[] {
     "Colours of the gradient mismatch, from dark, which is small, to light",
   );
   return [{ svg, name: "gradient mismatch" }];
-}
-
-/** "bert.encoder.layer.0" → "layer 0", "bert.embeddings" → "embeddings"; names that would become the same keep their ends. */
-export function shortNames(layers: readonly string[]): ReadonlyMap<string, string> {
-  const short = (layer: string): string => {
-    const last = layer.split(".").at(-1) ?? layer;
-    return /^\d+$/.test(last) ? `layer ${last}` : last;
-  };
-  const counts = new Map<string, number>();
-  for (const layer of layers) counts.set(short(layer), (counts.get(short(layer)) ?? 0) + 1);
-  return new Map(
-    layers.map((layer) => [
-      layer,
-      counts.get(short(layer)) === 1 ? short(layer) : layer.slice(-20),
-    ]),
-  );
 }
