@@ -205,8 +205,10 @@ describe("the command", () => {
     const json: unknown = JSON.parse(readFileSync(join(out, "diagnosis.json"), "utf8"));
     expect(json).toMatchObject({ diagnosis_version: 1, method: "gradient_matching" });
     const page = readFileSync(join(out, "report.html"), "utf8");
-    expect(page.match(/<svg /g)).toHaveLength(2);
-    expect(page).toContain("bert.encoder.layer.0");
+    // For wide and narrow screens each.
+    expect(page.match(/aria-label="The predicted gradient mismatch/g)).toHaveLength(2);
+    expect(page.match(/aria-label="The predicted rise/g)).toHaveLength(2);
+    expect(page.replaceAll("<wbr>", "")).toContain("bert.encoder.layer.0");
     const again = await gradmerge(["diagnose", small.recipe, "--out", out]);
     expect(again.status).toBe(1);
     expect(again.stderr).toContain("already there");
