@@ -44,21 +44,25 @@ export function diagnosisPage(diagnosis: Diagnosis): string {
       ...section("Methods", of("methods")),
       ...section("Layers", [...layerFigure(diagnosis), ...of("layers")]),
       ...section("Weights", [...sweepFigure(diagnosis), ...of("weights")]),
-      ...section("Tasks", [...of("tasks"), ...of("pairs")]),
+      ...section("Tasks", [...of("tasks"), ...of("losses"), ...of("pairs")]),
     ],
     footer: `gradmerge ${gradmerge}${recipe === undefined ? "" : ` · ${recipe}`} · figures of every tensor in diagnosis.json`,
   });
 }
 
-/** In which direction figures are compared. */
-const MARKED: Partial<Record<DiagnosisTopic, string>> = { methods: "column", layers: "layer" };
+/** What is bold in a table. */
+const MARKED: Partial<Record<DiagnosisTopic, string>> = {
+  methods: "The smallest mismatch, residual and loss are bold.",
+  layers: "The smallest of each layer is bold.",
+  losses: "The smallest of the merges is bold.",
+};
 
 const blockOf = ({ topic, title, note, columns, rows }: DiagnosisTable): Block => {
-  const across = MARKED[topic];
+  const bold = MARKED[topic];
   return {
     kind: "table",
     title,
-    note: across === undefined ? note : `${note} The smallest of each ${across} is bold.`,
+    note: bold === undefined ? note : `${note} ${bold}`,
     columns,
     rows,
   };

@@ -13,13 +13,14 @@ export interface DiagnosisTable {
   readonly rows: readonly (readonly Cell[])[];
 }
 
-export type DiagnosisTopic = "methods" | "tasks" | "pairs" | "layers" | "weights";
+export type DiagnosisTopic = "methods" | "tasks" | "losses" | "pairs" | "layers" | "weights";
 
 /** The diagnosis as tables, without columns for which nothing is known. */
 export function diagnosisTables(diagnosis: Diagnosis): readonly DiagnosisTable[] {
   return [
     schemeTable(diagnosis),
     taskTable(diagnosis),
+    lossTable(diagnosis),
     pairTable(diagnosis),
     layerTable(diagnosis),
     sweepTable(diagnosis),
@@ -76,11 +77,11 @@ const marked = (
   show: (value: number | undefined) => string,
 ): Cell => (value === undefined ? "" : { text: show(value), best: isBest(value) });
 
-function taskTable({ all, tasks, schemes }: Diagnosis): DiagnosisTable {
+function taskTable({ all, tasks }: Diagnosis): DiagnosisTable {
   const names = shortNames(tasks.map(({ name }) => name));
   return {
     topic: "tasks",
-    title: "Tasks",
+    title: "Each task",
     note: "Gain: the part of its own step that gradient matching takes. Share: its part of the merged weights. Anchor defect: 0 for an optimum anchored at the base, as gradient matching assumes it.",
     columns: [
       { title: "task" },
@@ -91,8 +92,6 @@ function taskTable({ all, tasks, schemes }: Diagnosis): DiagnosisTable {
       right("gain"),
       right("share"),
       right("anchor defect"),
-      right("own loss"),
-      ...schemes.map(({ method }) => right(`loss: ${method}`)),
     ],
     rows: all.tasks.map((figures, t) => {
       const task = tasks[t];
@@ -105,9 +104,31 @@ function taskTable({ all, tasks, schemes }: Diagnosis): DiagnosisTable {
         percent(figures.gain),
         percent(all.schemes[0]?.shares[t]),
         decimal(figures.anchor_defect),
-        decimal(task?.loss),
-        ...schemes.map(({ losses }) => decimal(losses[t])),
       ];
+    }),
+  };
+}
+
+function lossTable({ all, tasks, schemes }: Diagnosis): DiagnosisTable {
+  const names = shortNames(tasks.map(({ name }) => name));
+  return {
+    topic: "losses",
+    title: "Loss of each task",
+    note: "Mean training losses in nats for each example: of the task's own model, and of each merge.",
+    columns: [{ title: "task" }, right("own"), ...schemes.map(({ method }) => right(method))],
+    rows: all.tasks.flatMap(({ task }, t): Cell[][] => {
+      const values = schemes.map(({ losses }) => losses[t]);
+      const isLeast = leastOf(values);
+      const own = tasks[t]?.loss;
+      return own === undefined && values.every((value) => value === undefined)
+        ? []
+        : [
+            [
+              names.get(task) ?? task,
+              decimal(own),
+              ...values.map((value) => marked(value, isLeast, decimal)),
+            ],
+          ];
     }),
   };
 }
@@ -145,7 +166,7 @@ function layerTable({ layers, all }: Diagnosis): DiagnosisTable {
         figures.scheme === "gradient_matching" ? undefined : figures.predicted_mismatch;
   return {
     topic: "layers",
-    title: "Layers",
+    title: "Mismatch by layer",
     note: measured
       ? "The measured mismatch of each method."
       : "The mismatch of each method that curvature predicts.",
@@ -175,7 +196,7 @@ function sweepTable({ sweep, tasks }: Diagnosis): DiagnosisTable {
   const unit = uniform ? (tasks[0]?.weight ?? 1) : 1;
   return {
     topic: "weights",
-    title: "Weights",
+    title: "Predicted rise by weight",
     note: "The mean rise of the tasks' losses from their own optima that curvature predicts, as a share of that at the base: 100% is no better than the base.",
     columns: [
       { title: uniform ? "weight" : "factor", align: "right" },

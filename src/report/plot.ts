@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import domino from "domino";
 import { type EndLabel, endLabels } from "./labels.js";
-import { logTicks, tickText } from "./ticks.js";
+import { logTicks, sparse, tickText } from "./ticks.js";
 
 export interface Series {
   readonly name: string;
@@ -90,7 +90,7 @@ export function drawLines(plot: LinePlot, options: { readonly narrow?: boolean }
       x: {
         label: x.label,
         labelAnchor: "center",
-        ticks: narrow ? 5 : positions,
+        ticks: narrow ? 5 : [...sparse(positions, WIDTH - MARGIN.left - MARGIN.right)],
         tickFormat: tickText,
         domain: [0, last],
       },

@@ -59,3 +59,16 @@ export function shortNumber(value: number): string {
     return `${size < 99_500_000 ? digits(value / 1e6) : Math.round(value / 1e6)}M`;
   return value.toExponential(0).replace("e+", "e");
 }
+
+/** Those of the values under which there is room for a number. */
+export function sparse(values: readonly number[], width: number): readonly number[] {
+  const sorted = [...new Set(values)].toSorted((a, b) => a - b);
+  const [first = 0, last = 1] = [sorted[0], sorted.at(-1)];
+  const perUnit = width / (last - first || 1);
+  const shown: number[] = [];
+  for (const value of sorted) {
+    const before = shown.at(-1);
+    if (before === undefined || (value - before) * perUnit >= 32) shown.push(value);
+  }
+  return shown;
+}

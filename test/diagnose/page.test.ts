@@ -117,6 +117,8 @@ describe("diagnosisPage", () => {
         );
     // Mismatch and mean loss of the first; the residuals are the same.
     expect(marked("methods")).toEqual([["30", "7", "0.500"], ["7"]]);
+    // At task arithmetic they are a nat higher.
+    expect(marked("losses")).toEqual([["0.250"], ["0.750"]]);
     expect(marked("layers")).toEqual([["5"], ["10"], ["1"]]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { logTicks, shortNumber, tickText } from "../../src/report/ticks.js";
+import { logTicks, shortNumber, sparse, tickText } from "../../src/report/ticks.js";
 
 describe("logTicks", () => {
   it.each<[number, number, readonly number[]]>([
@@ -57,5 +57,13 @@ describe("shortNumber", () => {
     [3e9, "3e9"],
   ])("%d", (value, text) => {
     expect(shortNumber(value)).toBe(text);
+  });
+});
+
+describe("sparse", () => {
+  it("leaves out what has no room, from the least on", () => {
+    // 100 pixels from 0 to 2: 50 for a unit.
+    expect(sparse([2, 0, 0.1, 1, 0.5, 1.5, 1], 100)).toEqual([0, 1, 2]);
+    expect(sparse([1], 100)).toEqual([1]);
   });
 });

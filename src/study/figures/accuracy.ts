@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { endLabels } from "../../report/labels.js";
 import { drawSvg } from "../../report/plot.js";
-import { tickText } from "../../report/ticks.js";
+import { sparse, tickText } from "../../report/ticks.js";
 import { type Measure, measureOf } from "../measure.js";
 import { alphaText, nameOf } from "../names.js";
 import type { StudyResults } from "../results.js";
@@ -15,7 +15,6 @@ import {
   measureAxis,
   rangeOf,
   roomOf,
-  sparse,
   strokeOf,
   symbolOf,
   widthOf,
