@@ -131,7 +131,8 @@ function addition(
         { row: "fisher_without_base", method, alpha: null, models: weighted(1) },
         ...alphas.map((alpha): Draft => ({
           row: method,
-          method,
+          // At 0 it is the base, which the method itself refuses to call an average.
+          method: alpha === 0 ? "task_arithmetic" : method,
           alpha,
           base,
           models: weighted(alpha),

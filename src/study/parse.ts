@@ -328,7 +328,7 @@ export function removalOf({ remove, alphas = [] }: StudySettings): Removal | und
   const given = Array.isArray(remove) ? { tasks: remove } : remove;
   return {
     tasks: given.tasks,
-    alphas: given.alphas ?? alphas,
+    alphas: given.alphas ?? alphas.filter((alpha) => alpha > 0),
     methods: given.methods ?? ["gradient_matching", "task_arithmetic", "elastic_weight_removal"],
   };
 }

@@ -5,6 +5,7 @@ import {
   readFileSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +15,7 @@ import { writeSafetensors } from "../../src/checkpoint/write.js";
 import { encode } from "../../src/dtypes/codec.js";
 import { NumericError, OutputError, UsageError } from "../../src/errors.js";
 import { loadRecipe } from "../../src/run/merge.js";
+import type { MismatchRequest } from "../../src/study/mismatch.js";
 import { readResults } from "../../src/study/results.js";
 import { runStudy, type StudyOptions, type StudyOutcome } from "../../src/study/run.js";
 import type { StudyTools } from "../../src/study/tools.js";
@@ -259,6 +261,75 @@ describe("runStudy", () => {
       (text) => `${text}seeds: [1, 2]\n`,
       { train: 2, fisher: 1, merge: 5, evaluate: (MODELS - 2) * TESTS },
     ],
+    ["fewer methods: nothing", (text) => text.replace("linear, task_arithmetic, ", ""), {}],
+    [
+      "another task: its expert and Fisher, the joint target, every merge, and every model on its test set",
+      (text) => {
+        writeData(join(folder, "c.jsonl"), 8, "c");
+        writeData(join(folder, "c-test.jsonl"), 4, "c-test");
+        return text.replace(
+          "train: { epochs",
+          "  c: { train: c.jsonl, test: c-test.jsonl }\ntrain: { epochs",
+        );
+      },
+      {
+        "joint-data": 1,
+        train: 2,
+        fisher: 1,
+        merge: 5,
+        // Base and both experts on the new set; the new expert, the joint target and five merges on all.
+        evaluate: 3 + (2 + 5) * (TESTS + 1),
+      },
+    ],
+    [
+      "how much a Fisher sees: all Fishers, and the merges by curvature",
+      (text) => text.replace("labels: exact", "labels: exact, examples: 2"),
+      { fisher: 3, merge: 2, evaluate: 2 * TESTS },
+    ],
+    [
+      "how long texts are in training: Fishers too, which take it from there",
+      (text) => text.replace("lr: 0.1", "lr: 0.1, max_length: 9"),
+      { train: 2, fisher: 3, merge: 5, evaluate: (MODELS - 2) * TESTS },
+    ],
+    [
+      "training held to the base: what is trained",
+      (text) => text.replace("lr: 0.1", "lr: 0.1, anchor: true"),
+      { train: 2, fisher: 1, merge: 5, evaluate: (MODELS - 2) * TESTS },
+    ],
+    [
+      "the column of a test set: the tests on it",
+      (text) => text.replace("test: b-test.jsonl", "test: b-test.jsonl, label_column: label"),
+      // Its training data is read with the same columns.
+      { "joint-data": 1, train: 2, fisher: 1, merge: 5, evaluate: (MODELS - 2) * TESTS + 2 },
+    ],
+    [
+      "the tokenizer of the base: everything that begins with it",
+      (text) => {
+        writeFileSync(join(folder, "base", "tokenizer.json"), "{}");
+        return text;
+      },
+      // All but the expert that is given, with its Fisher.
+      { train: 2, fisher: 2, merge: 5, evaluate: (MODELS - 1) * TESTS },
+    ],
+    [
+      "the time of a file: nothing",
+      (text) => {
+        const now = new Date();
+        for (const name of ["a.jsonl", "b-test.jsonl", "base/model.safetensors"]) {
+          utimesSync(join(folder, name), now, now);
+        }
+        return text;
+      },
+      {},
+    ],
+    [
+      "a joint target that is there: its tests",
+      (text) => {
+        writeModel(join(folder, "together"), 7);
+        return `${text}joint: { model: together }\n`;
+      },
+      { evaluate: TESTS },
+    ],
     [
       "the order of keys, and a comment: nothing",
       (text) => `# a study\n${text.replace("epochs: 1, lr: 0.1", "lr: 0.1, epochs: 1")}`,
@@ -268,6 +339,68 @@ describe("runStudy", () => {
   it.each(changes)("does what depends on a change: %s", async (_, change, expected) => {
     await run();
     expect((await run(change(STUDY))).done).toEqual(expected);
+  });
+
+  it("measures the mismatch again where what it depends on has changed, and nothing else then", async () => {
+    const measured: MismatchRequest[] = [];
+    const tools: StudyTools = {
+      ...fakeTools([]),
+      measureMismatch: (request) => {
+        measured.push(request);
+        return Promise.resolve({ mismatch: 1, residual: 2, layers: {} });
+      },
+    };
+    const { done, study } = await run(STUDY, { tools });
+    expect(done.mismatch).toBe(5);
+    expect(study.rows.filter(({ mismatch }) => mismatch === 1)).toHaveLength(5 * TESTS);
+    // αₜ: 1/T for the mean, α for the others.
+    expect(measured.map(({ tasks }) => tasks.map(({ weight }) => weight))).toEqual([
+      [0.5, 0.5],
+      [0.5, 0.5],
+      [1, 1],
+      [0.5, 0.5],
+      [1, 1],
+    ]);
+    const again = async (text: string) => (await run(text, { tools })).done;
+    expect(await again(`${STUDY}mismatch: { examples: 3 }\n`)).toEqual({ merge: 5, mismatch: 5 });
+    expect(await again(`${STUDY}mismatch: false\n`)).toEqual({});
+    // N of one task is in every sum, and in the merges by curvature.
+    expect(await again(`${STUDY.replace("train_size: 8", "train_size: 7")}joint: false\n`)).toEqual(
+      { merge: 5, mismatch: 5, evaluate: 2 * TESTS },
+    );
+  });
+
+  it("does once what does not depend on the seed", async () => {
+    const ready = STUDY.replace("b: { train", "b: { model: c, train").replace(
+      /train: \{ epochs.*\n/,
+      "",
+    );
+    writeModel(join(folder, "c"), 3);
+    const { done, study } = await run(`${ready}seeds: [1, 2, 3]\n`);
+    expect(done).toEqual({ fisher: 3, merge: 5, evaluate: (MODELS - 1) * TESTS });
+    expect(study.rows).toHaveLength(3 * (MODELS - 1) * TESTS);
+    rmSync(join(folder, "out"), { recursive: true });
+    // Labels that are drawn are drawn again; those that are exact if nobody says are not.
+    const sampled = ready.replace("labels: exact", "examples: 8");
+    expect((await run(`${sampled}seeds: [1, 2]\n`)).done.fisher).toBe(6);
+    rmSync(join(folder, "out"), { recursive: true });
+    const tools: StudyTools = { ...fakeTools([]), defaultLabels: () => "exact" };
+    expect((await run(`${sampled}seeds: [1, 2]\n`, { tools })).done.fisher).toBe(3);
+  });
+
+  it("trains the joint target on as many examples of each task as its expert", async () => {
+    let lines = 0;
+    const plain = fakeTools(log);
+    const tools: StudyTools = {
+      ...plain,
+      finetune: (options, control) => {
+        if (options.data.endsWith(".jsonl") && options.out.includes("joint"))
+          lines = readFileSync(options.data, "utf8").trim().split("\n").length;
+        return plain.finetune(options, control);
+      },
+    };
+    await run(STUDY.replace("train_size: 8", "train_size: 5"), { tools });
+    expect(lines).toBe(5 + 8);
   });
 
   it("does what depends on a file: its bytes count, not its name", async () => {
