@@ -57,8 +57,8 @@ describe("planMerges", () => {
       const read = parseRecipe(text, { methods });
       expect(text).toContain("dtype: float32");
       if (method === "fisher" || method === "gradient_matching") {
-        const weights = read.models.map(({ parameters }) => parameters["weight"]?.value);
-        expect(weights).toEqual(read.models.map(() => alpha));
+        const weights = read.models.map(({ parameters }) => parameters["weight"]);
+        expect(weights).toMatchObject(read.models.map(() => ({ kind: "scalar", value: alpha })));
         // (H₀θ₀ + 0) / (H₀ + 0) = θ₀: a Fisher average of nothing is the base.
         const isBase = method === "fisher" && alpha === 0;
         expect(read.method.value).toBe(isBase ? "task_arithmetic" : method);
