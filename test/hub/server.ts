@@ -343,12 +343,13 @@ export function sendBytes(
   response.end(head ? undefined : bytes.subarray(start, end));
 }
 
-/** Sends the length of all and so many bytes, then breaks the connection. */
+/** Sends the length of all and so many bytes; when `arrived` says that the other side has them, or soon, breaks the connection. */
 export function cutAfter(
   request: IncomingMessage,
   response: ServerResponse,
   bytes: Uint8Array,
   count: number,
+  arrived?: (end: number) => boolean,
 ): void {
   const [, first] = /^bytes=(\d+)-/.exec(request.headers.range ?? "") ?? [];
   const start = Number(first ?? 0);
@@ -358,8 +359,13 @@ export function cutAfter(
   }
   response.setHeader("Content-Length", bytes.length - start);
   response.write(bytes.subarray(start, start + count), () => {
-    // What is written has to leave before the connection ends.
-    setTimeout(() => response.destroy(), 30);
+    // A connection that ends takes what was not read yet with it.
+    let patience = arrived === undefined ? 1 : 500;
+    const timer = setInterval(() => {
+      if (--patience > 0 && arrived?.(start + count) !== true) return;
+      clearInterval(timer);
+      response.destroy();
+    }, 20);
   });
 }
 
