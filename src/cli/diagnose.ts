@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { failWith } from "./fail.js";
+import { interruptible } from "./interrupt.js";
 import {
   addRuntimeFlags,
   addTaskDataFlags,
@@ -42,9 +43,9 @@ async function diagnoseCommand(recipe: string, flags: Flags): Promise<void> {
     const { out, json, ...options } = flags;
     if (out !== undefined) refuseExisting(out, "folder");
     const progress = showWork(process.stderr);
-    const diagnosis = await diagnose({ recipe, ...options, onProgress: progress.show }).finally(
-      () => progress.clear(),
-    );
+    const diagnosis = await interruptible((signal) =>
+      diagnose({ recipe, ...options, onProgress: progress.show, signal }),
+    ).finally(() => progress.clear());
     const report = out === undefined ? undefined : await writeDiagnosis(out, diagnosis);
     if (json === true) {
       process.stdout.write(`${JSON.stringify(diagnosis)}\n`);

@@ -14,6 +14,7 @@ import {
 interface Flags extends TaskDataFlags, RuntimeFlags {
   readonly steps?: number;
   readonly tolerance?: number;
+  readonly holdOut?: number;
   readonly reExpand?: "never" | "once" | "always";
   readonly json?: true;
 }
@@ -35,6 +36,11 @@ export function register(program: Command): void {
       "--re-expand <when>",
       "Hessians of the tasks: those of the recipe (never), estimated at the merge (once),\nor at every step (always) (default: once)",
       oneOf("never", "once", "always"),
+    )
+    .option(
+      "--hold-out <share>",
+      "judge by this share of each task's examples, which the steps do not see,\nand end where their objective no longer falls; 0: do not (default: 0.2)",
+      share,
     )
     .option("--json", "one JSON object on standard output");
   addRuntimeFlags(command)

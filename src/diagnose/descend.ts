@@ -20,6 +20,8 @@ export interface DescendOptions {
   readonly damping: number;
   /** The longest first step, in the norm of the parameters. */
   readonly radius: number;
+  /** The objective over other data, by which the points are judged: the descent ends where it no longer falls. */
+  readonly validate?: ((theta: Parts) => Promise<number>) | undefined;
   readonly onStep?: ((step: DescentStep) => void) | undefined;
 }
 
@@ -37,13 +39,17 @@ export interface DescentStep {
   readonly length: number;
   /** Values that the line search asked for. */
   readonly tries: number;
+  /** The objective over the data that were held out, if any. */
+  readonly held_out?: number | undefined;
 }
 
 export interface Descent {
   readonly theta: Parts;
+  /** The step that led to `theta`: the last one, or the best by the data that were held out. */
+  readonly chosen: number;
   readonly steps: readonly DescentStep[];
   /** Why it ended. */
-  readonly stopped: "steps" | "tolerance" | "no progress";
+  readonly stopped: "steps" | "tolerance" | "no progress" | "held out";
 }
 
 /** The part of the slope that a step must gain at least (Armijo), and the most tries for one. */
@@ -82,11 +88,13 @@ export async function descend(
     residual: norm(now.gradient),
     scaled_residual: scaledNorm(now.gradient, metric),
   });
-  report({ step: 0, ...stateOf(), distance: 0, length: 0, tries: 0 });
+  let heldOut = await options.validate?.(theta);
+  const heldOutOf = () => (heldOut === undefined ? {} : { held_out: heldOut });
+  report({ step: 0, ...stateOf(), distance: 0, length: 0, tries: 0, ...heldOutOf() });
 
   for (let k = 1; k <= options.steps; k++) {
     if (scaledNorm(now.gradient, metric) <= options.tolerance * first) {
-      return { theta, steps, stopped: "tolerance" };
+      return { theta, chosen: k - 1, steps, stopped: "tolerance" };
     }
     if (k > 1 && options.reexpand === "always") {
       precision = damped(await objective.precision(theta), options.damping);
@@ -101,15 +109,24 @@ export async function descend(
       slope,
       length: Math.min(1, radius / whole),
     });
-    if (found === undefined) return { theta, steps, stopped: "no progress" };
+    if (found === undefined) {
+      return { theta, chosen: k - 1, steps, stopped: "no progress" };
+    }
+    const before = { theta, heldOut };
     theta = found.theta;
     const distance = found.length * whole;
     radius = found.tries === 1 ? Math.max(radius, GROWTH * distance) : 2 * distance;
     now = await objective.gradient(theta);
-    report({ step: k, ...stateOf(), distance, length: found.length, tries: found.tries });
+    heldOut = await options.validate?.(theta);
+    const { length, tries } = found;
+    report({ step: k, ...stateOf(), distance, length, tries, ...heldOutOf() });
+    // From here on the steps learn what is peculiar to the data that they see.
+    if (heldOut !== undefined && !(heldOut < (before.heldOut ?? NaN))) {
+      return { theta: before.theta, chosen: k - 1, steps, stopped: "held out" };
+    }
   }
   const reached = scaledNorm(now.gradient, metric) <= options.tolerance * first;
-  return { theta, steps, stopped: reached ? "tolerance" : "steps" };
+  return { theta, chosen: steps.length - 1, steps, stopped: reached ? "tolerance" : "steps" };
 }
 
 /** The first of ever shorter steps that gains enough; undefined where none does. */

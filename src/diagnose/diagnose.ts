@@ -12,9 +12,18 @@ import { dataOf } from "./data-of.js";
 import { expand } from "./expansion.js";
 import { figuresOf, type Names } from "./figures.js";
 import { findingsOf } from "./findings.js";
+import { calibrate } from "./calibration.js";
 import type { DiagnosedScheme, DiagnosedTask, Diagnosis, SweepPoint } from "./diagnosis.js";
 import { openProblem, type Problem } from "./problem.js";
-import { Sums, sumAnchor, sumDrift, sumScheme, sumSweep, sumTasks } from "./sums.js";
+import {
+  type SchemeValues,
+  Sums,
+  sumAnchor,
+  sumDrift,
+  sumScheme,
+  sumSweep,
+  sumTasks,
+} from "./sums.js";
 import { TaskGradients, type TaskData, type TaskGradientOptions } from "./task-gradients.js";
 import { COMPARED, inFloat32, isComparable, variantOf } from "./variants.js";
 
@@ -73,7 +82,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
       );
     }
     // Files and labels that do not fit are found before anything is merged.
-    const schemes = await mergeAll(recipe, problem, scratch, options.workers);
+    const schemes = await mergeAll(recipe, problem, scratch, options);
     return await measure(
       problem,
       schemes,
@@ -92,20 +101,18 @@ async function mergeAll(
   recipe: Recipe,
   problem: Problem,
   scratch: string,
-  workers: number | undefined,
+  { workers, signal }: DiagnoseOptions,
 ): Promise<readonly Scheme[]> {
   const alphas = new Map(problem.tensors.map(({ name, alphas: own }) => [name, own]));
   const own = recipe.method.value;
-  const others = COMPARED.filter(
-    (name) => name !== own && isComparable(name, alphas, problem.hasCurvature),
-  );
+  const others = COMPARED.filter((name) => name !== own && isComparable(name, alphas, problem));
   const schemes: Scheme[] = [];
   for (const name of [own, ...others]) {
     const method = methodNamed(name);
     if (method === undefined) continue;
     const variant = name === own ? inFloat32(recipe) : variantOf(recipe, method, alphas);
     const folder = join(scratch, name);
-    const { report } = await merge(variant, folder, { workers });
+    const { report } = await merge(variant, folder, { workers, signal });
     schemes.push({ method: name, folder, counts: report });
   }
   return schemes;
@@ -154,10 +161,10 @@ async function measure(
           values.theta0,
           {
             theta: readWeights(entry),
-            gradient: complete ? measured?.atMerged[m]?.get(tensor.name) : undefined,
+            ...(complete ? measuredAt(measured, m, tensor.name) : {}),
           },
           expansion,
-          complete ? measured?.atExperts.get(tensor.name) : undefined,
+          complete ? measured?.atExperts.get(tensor.name)?.gradient : undefined,
           { metric: metric ?? 0, trainSizes },
         );
       });
@@ -174,6 +181,7 @@ async function measure(
     layer.include(sumsOf(name));
     all.include(sumsOf(name));
   }
+  const whole = figuresOf("all", all, names);
   const diagnosis = {
     diagnosis_version: 1,
     gradmerge: VERSION,
@@ -189,6 +197,7 @@ async function measure(
         train_size: trainSize ?? size?.trainSize,
         examples: size?.examples,
         loss: measured?.expertLosses[t],
+        base_loss: measured?.baseLosses[t],
       };
     }),
     schemes: schemes.map(({ method, counts }, m): DiagnosedScheme => ({
@@ -197,7 +206,7 @@ async function measure(
       losses: tasks.map((_, t) => measured?.losses[m]?.[t]),
     })),
     metric_damping: metric,
-    all: figuresOf("all", all, names),
+    all: whole,
     layers: [...layers].map(([name, layer]) => figuresOf(name, layer, names)),
     tensors: tensors.map(({ name }) => figuresOf(name, sumsOf(name), names)),
     sweep: FACTORS.flatMap((factor, k): SweepPoint[] => {
@@ -206,6 +215,7 @@ async function measure(
       if (arithmetic === undefined || matching === undefined) return [];
       return [{ factor, task_arithmetic: arithmetic, gradient_matching: matching }];
     }),
+    calibration: measured && calibrate(measured, whole, trainSizes),
     warnings: [
       ...problem.warnings,
       ...(gradients === undefined || complete
@@ -216,15 +226,41 @@ async function measure(
   return { ...diagnosis, findings: findingsOf(diagnosis) };
 }
 
+/** A weighted sum of gradients at the elements of a tensor, and of their noise. */
+interface Sum {
+  readonly gradient: Float64Array;
+  readonly noise: Float32Array;
+}
+
+type SumByTensor = ReadonlyMap<string, Sum>;
+
 interface Measured {
   /** Σ αₜ∇ℓ̄ₜ(θₜ) by tensor. */
-  readonly atExperts: ReadonlyMap<string, Float64Array>;
+  readonly atExperts: SumByTensor;
   /** Σ αₜ∇ℓ̄ₜ(θ̄) by tensor, for each scheme. */
-  readonly atMerged: readonly ReadonlyMap<string, Float64Array>[];
-  /** Mean losses at θₜ, by task. */
+  readonly atMerged: readonly SumByTensor[];
+  /** Whether every task has examples enough for the noise to be estimated. */
+  readonly hasNoise: boolean;
+  /** Mean losses at θₜ and at θ₀, by task. */
   readonly expertLosses: readonly (number | undefined)[];
+  readonly baseLosses: readonly (number | undefined)[];
   /** Mean losses at θ̄, by scheme and task. */
   readonly losses: readonly (readonly (number | undefined)[])[];
+}
+
+/** The gradients of a scheme at a tensor with their noise; that of the change is what the expert's gradient has not. */
+function measuredAt(
+  measured: Measured | undefined,
+  m: number,
+  tensor: string,
+): Pick<SchemeValues, "gradient" | "noise" | "changeNoise"> {
+  const here = measured?.atMerged[m]?.get(tensor);
+  const there = measured?.atExperts.get(tensor);
+  if (measured?.hasNoise !== true || here === undefined || there === undefined) {
+    return { gradient: here?.gradient };
+  }
+  const { gradient, noise } = here;
+  return { gradient, noise, changeNoise: noise.map((one, i) => one - (there.noise[i] ?? 0)) };
 }
 
 /** Gradients of every task that has data, at its expert and at every merged point. */
@@ -235,24 +271,34 @@ async function measureGradients(
   withData: readonly number[],
   sumsOf: (tensor: string) => Sums,
 ): Promise<Measured> {
-  const { tasks, guard } = problem;
+  const { tasks, guard, base } = problem;
   const parameters = gradients.tensors;
   const tensors = problem.tensors.filter(({ name }) => parameters.has(name));
-  const empty = (): Map<string, Float64Array> =>
-    new Map(tensors.map(({ name, elements }) => [name, new Float64Array(elements)]));
+  const empty = (): Map<string, Sum> =>
+    new Map(
+      tensors.map(({ name, elements }) => [
+        name,
+        { gradient: new Float64Array(elements), noise: new Float32Array(elements) },
+      ]),
+    );
   const atExperts = empty();
   const atMerged = schemes.map(empty);
   const expertLosses: (number | undefined)[] = tasks.map(() => undefined);
+  const baseLosses: (number | undefined)[] = tasks.map(() => undefined);
   const losses = schemes.map((): (number | undefined)[] => tasks.map(() => undefined));
   const include = (
-    total: ReadonlyMap<string, Float64Array>,
+    total: SumByTensor | undefined,
     name: string,
     alpha: number,
-    more: Float64Array,
+    gradient: Float64Array,
+    noise: Float64Array | undefined,
   ): void => {
-    const sum = total.get(name);
+    const sum = total?.get(name);
     if (sum === undefined) return;
-    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + alpha * (more[i] ?? 0);
+    for (let i = 0; i < gradient.length; i++) {
+      sum.gradient[i] = (sum.gradient[i] ?? 0) + alpha * (gradient[i] ?? 0);
+      if (noise !== undefined) sum.noise[i] = (sum.noise[i] ?? 0) + alpha * (noise[i] ?? 0);
+    }
   };
 
   for (const [place, t] of withData.entries()) {
@@ -260,10 +306,12 @@ async function measureGradients(
     if (task === undefined) continue;
     const expert = await gradients.atModel(place, task.path, `${task.name}, at its own optimum`);
     expertLosses[t] = expert.meanLoss;
+    baseLosses[t] = await gradients.lossAtModel(place, base.path, `${task.name}, at the base`);
     for (const tensor of tensors) {
       const gradient = expert.read(tensor.name) ?? new Float64Array(tensor.elements);
-      sumAnchor(sumsOf(tensor.name), t, gradient, expand(problem.read(tensor), guard));
-      include(atExperts, tensor.name, tensor.alphas[t] ?? 0, gradient);
+      const noise = expert.noise(tensor.name);
+      sumAnchor(sumsOf(tensor.name), t, gradient, expand(problem.read(tensor), guard), noise);
+      include(atExperts, tensor.name, tensor.alphas[t] ?? 0, gradient, noise);
     }
     for (const [m, { folder, method }] of schemes.entries()) {
       const point = await gradients.atModel(place, folder, `${task.name}, merged by ${method}`);
@@ -272,12 +320,18 @@ async function measureGradients(
       for (const tensor of tensors) {
         const gradient = point.read(tensor.name) ?? new Float64Array(tensor.elements);
         const own = expert.read(tensor.name) ?? new Float64Array(tensor.elements);
-        sumDrift(sumsOf(tensor.name), m, t, gradient, own);
-        include(atMerged[m] ?? new Map(), tensor.name, tensor.alphas[t] ?? 0, gradient);
+        const [noise, ownNoise] = [point.noise(tensor.name), expert.noise(tensor.name)];
+        const noises =
+          noise === undefined || ownNoise === undefined
+            ? undefined
+            : { atMerged: noise, atExpert: ownNoise };
+        sumDrift(sumsOf(tensor.name), m, t, gradient, own, noises);
+        include(atMerged[m], tensor.name, tensor.alphas[t] ?? 0, gradient, noise);
       }
     }
   }
-  return { atExperts, atMerged, expertLosses, losses };
+  const hasNoise = withData.every((_, place) => gradients.sizes(place).examples > 1);
+  return { atExperts, atMerged, hasNoise, expertLosses, baseLosses, losses };
 }
 
 /** The mean of H̄ over all coordinates. */

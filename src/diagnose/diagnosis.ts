@@ -17,6 +17,8 @@ export interface Diagnosis {
   readonly tensors: readonly PartFigures[];
   /** The mean loss, in nats for each example, by which curvature predicts the tasks to rise with all weights times `factor`. */
   readonly sweep: readonly SweepPoint[];
+  /** How much larger the losses rise than curvature predicts; absent without data or Fishers. */
+  readonly calibration?: Calibration | undefined;
   readonly findings: readonly Finding[];
   readonly warnings: readonly string[];
 }
@@ -31,6 +33,22 @@ export interface DiagnosedTask {
   readonly examples: number | undefined;
   /** The mean loss in nats at θₜ on these. */
   readonly loss: number | undefined;
+  /** The same at θ₀. */
+  readonly base_loss?: number | undefined;
+}
+
+/**
+ * Rises of losses from θₜ as measured, over those that curvature predicts (`predicted_loss_rise`), at the base and at every merged
+ * point: a diagonal at the expert sees neither how coordinates add up nor how far away the loss turns. Predictions times
+ * `loss_rise` are of the size that was measured.
+ */
+export interface Calibration {
+  /** The geometric mean of the ratios. */
+  readonly loss_rise: number;
+  /** The geometric standard deviation: most ratios are within this factor of the mean. 1 where one number says it all. */
+  readonly spread: number;
+  /** Ratios, of pairs of a task and a point where both rises are positive. */
+  readonly points: number;
 }
 
 export interface DiagnosedScheme {

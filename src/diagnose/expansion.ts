@@ -1,4 +1,4 @@
-import type { TensorValues } from "./problem.js";
+import type { Fishers, TensorValues } from "./problem.js";
 
 /**
  * The second-order picture of the joint objective at the elements of one tensor:
@@ -12,6 +12,8 @@ export interface Expansion {
   readonly taus: readonly Float64Array[];
   /** Σ αₜτₜ: the step of task arithmetic. */
   readonly arithmetic: Float64Array;
+  /** H₀ and Hₜ as far as they are known. */
+  readonly fishers: Fishers;
   readonly curvature?:
     | {
         readonly h0: ArrayLike<number>;
@@ -26,7 +28,7 @@ export interface Expansion {
 
 /** @param guard κ, by which removed weights are capped as in gradient matching */
 export function expand(values: TensorValues, guard: number): Expansion {
-  const { theta0, thetas, alphas, curvature } = values;
+  const { theta0, thetas, alphas, curvature, fishers = curvature ?? { h: [] } } = values;
   const size = theta0.length;
   const taus = thetas.map((theta) => {
     const tau = new Float64Array(size);
@@ -38,7 +40,7 @@ export function expand(values: TensorValues, guard: number): Expansion {
     const alpha = alphas[t] ?? 0;
     for (let i = 0; i < size; i++) arithmetic[i] = (arithmetic[i] ?? 0) + alpha * (tau[i] ?? 0);
   });
-  if (curvature === undefined) return { taus, arithmetic };
+  if (curvature === undefined) return { taus, arithmetic, fishers };
 
   const { h0, h } = curvature;
   const hbar = new Float64Array(size);
@@ -67,5 +69,5 @@ export function expand(values: TensorValues, guard: number): Expansion {
     hbar[i] = total;
     matching[i] = total > 0 ? (added + cap * removed) / total : (arithmetic[i] ?? 0);
   }
-  return { taus, arithmetic, curvature: { h0, h, hbar, matching } };
+  return { taus, arithmetic, fishers, curvature: { h0, h, hbar, matching } };
 }

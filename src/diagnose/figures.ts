@@ -39,6 +39,8 @@ export interface TaskFigures {
   readonly gain?: number | undefined;
   /** ‖∇ℓ̄ₜ(θₜ)‖ */
   readonly gradient?: number | undefined;
+  /** How much of that is noise of having few examples: √E‖ĝ − g‖². */
+  readonly gradient_noise?: number | undefined;
   /** ‖H₀τₜ‖ */
   readonly pull?: number | undefined;
   /** ‖∇ℓ̄ₜ(θₜ) + H₀τₜ‖ / ‖∇ℓ̄ₜ(θₜ)‖: 0 for an optimum anchored at the base, as gradient matching assumes it; √2 for unrelated ones of one size. */
@@ -72,11 +74,20 @@ export interface SchemeFigures {
   /** ‖Σ αₜ[∇ℓ̄ₜ(θ̄) − ∇ℓ̄ₜ(θₜ)] + H₀(θ̄ − θ_TA)‖ */
   readonly mismatch?: number | undefined;
   readonly mismatch_scaled?: number | undefined;
+  /** The root of what the square of the mismatch is larger by, on average, for having few examples. */
+  readonly mismatch_noise?: number | undefined;
+  readonly mismatch_scaled_noise?: number | undefined;
+  /** √(mismatch² − mismatch_noise²), 0 where noise is all there is: what more examples tend to. */
+  readonly mismatch_unbiased?: number | undefined;
   /** The cosine of the predicted and the measured mismatch. */
   readonly agreement?: number | undefined;
   /** ‖H₀(θ̄ − θ₀) + Σ αₜ∇ℓ̄ₜ(θ̄)‖, the gradient of the joint objective. */
   readonly residual?: number | undefined;
   readonly residual_scaled?: number | undefined;
+  /** As of the mismatch. */
+  readonly residual_noise?: number | undefined;
+  readonly residual_scaled_noise?: number | undefined;
+  readonly residual_unbiased?: number | undefined;
   /** ‖(H̄ + λ)⁻¹ residual‖, how far one Newton step would go. */
   readonly newton_step?: number | undefined;
   /** ‖Σ αₜ[∇ℓ̄ₜ(θ̄) − ∇ℓ̄ₜ(θₜ)]‖ */
@@ -92,6 +103,7 @@ export interface SchemeTaskFigures {
   readonly predicted_loss_rise?: number | undefined;
   /** ‖∇ℓ̄ₜ(θ̄) − ∇ℓ̄ₜ(θₜ)‖ */
   readonly drift?: number | undefined;
+  readonly drift_noise?: number | undefined;
   /** ‖Hₜ(θ̄ − θₜ)‖ */
   readonly predicted_drift?: number | undefined;
 }
@@ -125,6 +137,7 @@ export function figuresOf(name: string, sums: Sums, { tasks, schemes }: Names): 
         curvature_share: ratio(sums.get(`trace.${t}`), traces),
         gain: ratio(sums.get(`gain.${t}`), sums.get(`tau.${t}`)),
         gradient,
+        gradient_noise: root(`gradientNoise.${t}`),
         pull,
         anchor_defect: ratio(root(`anchor.${t}`), gradient),
         anchor_cosine: negated(cosine(sums.get(`gradientPull.${t}`), gradient, pull)),
@@ -161,6 +174,9 @@ export function figuresOf(name: string, sums: Sums, { tasks, schemes }: Names): 
         predicted_mismatch_scaled: root(`predictedScaled.${m}`),
         mismatch: root(`mismatch.${m}`),
         mismatch_scaled: root(`mismatchScaled.${m}`),
+        mismatch_noise: root(`mismatchNoise.${m}`),
+        mismatch_scaled_noise: root(`mismatchScaledNoise.${m}`),
+        mismatch_unbiased: without(sums.get(`mismatch.${m}`), sums.get(`mismatchNoise.${m}`)),
         agreement: cosine(
           sums.get(`agreement.${m}`),
           root(`mismatch.${m}`),
@@ -168,6 +184,9 @@ export function figuresOf(name: string, sums: Sums, { tasks, schemes }: Names): 
         ),
         residual: root(`residual.${m}`),
         residual_scaled: root(`residualScaled.${m}`),
+        residual_noise: root(`residualNoise.${m}`),
+        residual_scaled_noise: root(`residualScaledNoise.${m}`),
+        residual_unbiased: without(sums.get(`residual.${m}`), sums.get(`residualNoise.${m}`)),
         newton_step: root(`newton.${m}`),
         gradient_change: root(`change.${m}`),
         joint_gradient: root(`data.${m}`),
@@ -176,6 +195,7 @@ export function figuresOf(name: string, sums: Sums, { tasks, schemes }: Names): 
             task,
             predicted_loss_rise: sums.get(`predictedLoss.${m}.${t}`),
             drift: root(`drift.${m}.${t}`),
+            drift_noise: root(`driftNoise.${m}.${t}`),
             predicted_drift: root(`predictedDrift.${m}.${t}`),
           }),
         ),
@@ -217,6 +237,11 @@ function sharesOf(sums: Sums, m: number, tasks: number): (number | undefined)[] 
 
 function squareRoot(value: number | undefined): number | undefined {
   return value === undefined ? undefined : Math.sqrt(Math.max(0, value));
+}
+
+/** √(x² − noise²) */
+function without(square: number | undefined, noise: number | undefined): number | undefined {
+  return square === undefined || noise === undefined ? undefined : squareRoot(square - noise);
 }
 
 function ratio(a: number | undefined, b: number | undefined): number | undefined {

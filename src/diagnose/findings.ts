@@ -61,7 +61,8 @@ function tellMethod({ schemes, method, tasks, all }: Facts, tell: Tell): void {
   const of = (name: string) => all.schemes.find(({ scheme }) => scheme === name);
   const [arithmetic, matching] = [of("task_arithmetic"), of("gradient_matching")];
   const [more, less] = [arithmetic?.mismatch_scaled, matching?.mismatch_scaled];
-  if (more === undefined || less === undefined) return;
+  // Where all weights are 0 there is none to compare.
+  if (more === undefined || less === undefined || more === 0) return;
   tell(
     "method",
     less < more

@@ -1,6 +1,6 @@
 import type { Objective, Parts } from "./descend.js";
 import type { Problem, ProblemTensor } from "./problem.js";
-import type { TaskGradients } from "./task-gradients.js";
+import type { Part, TaskGradients } from "./task-gradients.js";
 
 /** The parameters of a merge as parts: those tensors that the network has gradients for. */
 export class Space {
@@ -52,7 +52,8 @@ export class Space {
 export type CurvatureAt = (theta: Parts) => Promise<readonly Parts[]>;
 
 /**
- * The joint objective J(θ) = Σ αₜ ℓ̄ₜ(θ) + ½‖θ − θ₀‖²_{H₀} (Daheim et al. 2024, eq. 9), with H̄ = H₀ + Σ αₜHₜ.
+ * The joint objective J(θ) = Σ αₜ ℓ̄ₜ(θ) + ½‖θ − θ₀‖²_{H₀} (Daheim et al. 2024, eq. 9), with H̄ = H₀ + Σ αₜHₜ; over
+ * the examples that are used, or over those that were held out.
  */
 export class JointObjective implements Objective {
   /** The mean losses of the tasks where `value` or `gradient` was last asked for. */
@@ -61,17 +62,20 @@ export class JointObjective implements Objective {
   readonly #gradients: TaskGradients;
   readonly #alphas: readonly number[];
   readonly #curvatureAt: CurvatureAt;
+  readonly #part: Part;
 
   constructor(
     space: Space,
     gradients: TaskGradients,
     alphas: readonly number[],
     curvatureAt: CurvatureAt,
+    part: Part = "used",
   ) {
     this.#space = space;
     this.#gradients = gradients;
     this.#alphas = alphas;
     this.#curvatureAt = curvatureAt;
+    this.#part = part;
   }
 
   async value(theta: Parts): Promise<number> {
@@ -79,7 +83,7 @@ export class JointObjective implements Objective {
     let sum = this.#prior(theta);
     const losses: number[] = [];
     for (const [t, alpha] of this.#alphas.entries()) {
-      const loss = await this.#gradients.lossAt(t, weights, "line search");
+      const loss = await this.#gradients.lossAt(t, weights, this.#stage("line search"), this.#part);
       losses.push(loss);
       sum += alpha * loss * this.#gradients.sizes(t).trainSize;
     }
@@ -96,7 +100,7 @@ export class JointObjective implements Objective {
     let value = this.#prior(theta);
     const losses: number[] = [];
     for (const [t, alpha] of this.#alphas.entries()) {
-      const point = await this.#gradients.at(t, weights, "gradient");
+      const point = await this.#gradients.at(t, weights, this.#stage("gradient"), this.#part);
       losses.push(point.meanLoss);
       value += alpha * point.meanLoss * this.#gradients.sizes(t).trainSize;
       tensors.forEach(({ name }, p) => {
@@ -119,6 +123,10 @@ export class JointObjective implements Objective {
       });
     }
     return precision;
+  }
+
+  #stage(work: string): string {
+    return this.#part === "used" ? work : `${work}, held out`;
   }
 
   /** ½‖θ − θ₀‖²_{H₀} */

@@ -43,8 +43,8 @@ export interface TensorValues {
   readonly alphas: readonly number[];
   /** Absent where base or tasks lack a Fisher. */
   readonly curvature?: TensorCurvature | undefined;
-  /** What there is of it, where some are lacking. */
-  readonly fishers: Fishers;
+  /** What there is of it, where some are lacking; by default that or nothing. */
+  readonly fishers?: Fishers | undefined;
 }
 
 export interface Fishers {

@@ -1,12 +1,13 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { refuseExisting } from "../checkpoint/existing.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import type { OutputDType } from "../dtypes/dtype.js";
-import { UsageError } from "../errors.js";
+import { RuntimeError, UsageError } from "../errors.js";
 import { estimateFisher } from "../estimate/fisher.js";
 import { readWeights } from "../model/weights.js";
+import { formatBytes } from "../report/units.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { loadRecipe, merge, planRecipe } from "../run/merge.js";
 import { openStart } from "../train/start.js";
@@ -19,6 +20,11 @@ import { TaskGradients, type TaskData, type TaskGradientOptions } from "./task-g
 import { inFloat32 } from "./variants.js";
 
 export interface RefineOptions extends TaskGradientOptions {
+  /**
+   * The share of the examples of each task by which the points are judged, while the steps see the others; 0.2 by default, and 0
+   * lets the steps go on as long as the objective falls.
+   */
+  readonly holdOut?: number | undefined;
   /** The recipe, or its file. */
   readonly recipe: string | Recipe;
   /** The folder to be made. */
@@ -46,15 +52,26 @@ export interface Refinement {
   /** The first one is the merge itself. */
   readonly steps: readonly DescentStep[];
   readonly stopped: Descent["stopped"];
+  /** The step whose point was written: the best by the examples that were held out, else the last. */
+  readonly chosen: number;
+  /** ‖r‖ over the examples that were held out. */
+  readonly held_out_residual?: { readonly before: number; readonly after: number } | undefined;
   readonly tasks: readonly {
     readonly name: string;
     readonly examples: number;
     /** The mean loss in nats of the merge, and at the end. */
     readonly loss_before: number;
     readonly loss_after: number;
+    /** Examples that were held out, and their mean losses. */
+    readonly held_out: number;
+    readonly held_out_loss_before?: number | undefined;
+    readonly held_out_loss_after?: number | undefined;
   }[];
 }
 
+const HOLD_OUT = 0.2;
+/** Points, gradients and curvatures in float64, and what the threads hold of the network. */
+const BYTES_PER_ELEMENT = 80;
 /** λ in means of H̄: Fishers of some hundred examples are zero by chance at coordinates where the loss is not flat. */
 const DAMPING = 0.01;
 /** The longest first step, in lengths of the longest task vector. */
@@ -67,6 +84,9 @@ const FIRST_STEP = 0.1;
  *
  * from the merged point, with gradients and curvatures of the losses there in place of those at the experts (`descend`). Tensors
  * that are no parameters of the network stay as they are merged. Everything is held in memory, about 80 bytes a parameter.
+ *
+ * The steps see a part of the examples; the descent ends where the objective over the others no longer falls, and by that measure
+ * what is written is never worse than the merge.
  *
  * @throws UsageError where a task has no data, or weights are negative or differ between tensors, so that there is no joint
  * objective; OutputError where the output exists; and whatever planning, merging, gradients and Fishers throw
@@ -82,8 +102,11 @@ export async function refine(options: RefineOptions): Promise<Refinement> {
     const tasks = tasksOf(problem, options);
     const dtype = await outputType(recipe);
     const merged = join(scratch, "merged");
-    gradients = await TaskGradients.open(problem.base.path, tasks, options);
-    await merge(inFloat32(recipe), merged, { workers: options.workers });
+    const { holdOut = HOLD_OUT, signal } = options;
+    checkMemory(problem);
+    gradients = await TaskGradients.open(problem.base.path, tasks, { ...options, holdOut });
+    if (holdOut > 0) checkHeldOut(gradients, tasks);
+    await merge(inFloat32(recipe), merged, { workers: options.workers, signal });
 
     const space = new Space(problem, gradients.tensors);
     const curvatureAt =
@@ -91,14 +114,20 @@ export async function refine(options: RefineOptions): Promise<Refinement> {
         ? curvatureOf(problem, space)
         : estimatedCurvature({ tasks, options, space, merged, scratch });
     const objective = new JointObjective(space, gradients, alphas, curvatureAt);
+    const judge =
+      holdOut > 0
+        ? new JointObjective(space, gradients, alphas, curvatureAt, "held out")
+        : undefined;
     const start = await readPoint(space, merged);
     let before: readonly number[] = [];
-    const { theta, steps, stopped } = await descend(objective, start, {
+    const judgedBefore = judge && (await residualAt(judge, start));
+    const { theta, steps, stopped, chosen } = await descend(objective, start, {
       steps: options.steps ?? 5,
       tolerance: options.tolerance ?? 0.1,
       reexpand: options.reexpand === "always" ? "always" : "once",
       damping: DAMPING,
       radius: FIRST_STEP * space.longestTask,
+      validate: judge && ((point) => judge.value(point)),
       onStep: (step) => {
         if (step.step === 0) before = objective.losses;
         options.onStep?.(step);
@@ -106,7 +135,8 @@ export async function refine(options: RefineOptions): Promise<Refinement> {
     });
     await objective.value(theta);
     const after = objective.losses;
-    const counts = tasks.map((_, t) => gradients?.sizes(t).examples ?? 0);
+    const judgedAfter = judge && (await residualAt(judge, theta));
+    const counts = tasks.map((_, t) => gradients?.sizes(t));
 
     const partial = `${resolve(options.out)}.partial`;
     rmSync(partial, { recursive: true, force: true });
@@ -117,11 +147,24 @@ export async function refine(options: RefineOptions): Promise<Refinement> {
       out: options.out,
       steps,
       stopped,
+      chosen,
+      ...(judgedBefore === undefined || judgedAfter === undefined
+        ? {}
+        : {
+            held_out_residual: { before: judgedBefore.residual, after: judgedAfter.residual },
+          }),
       tasks: tasks.map(({ name }, t) => ({
         name,
-        examples: counts[t] ?? 0,
+        examples: counts[t]?.examples ?? 0,
         loss_before: before[t] ?? NaN,
         loss_after: after[t] ?? NaN,
+        held_out: counts[t]?.heldOut ?? 0,
+        ...(judgedBefore === undefined || judgedAfter === undefined
+          ? {}
+          : {
+              held_out_loss_before: judgedBefore.losses[t] ?? NaN,
+              held_out_loss_after: judgedAfter.losses[t] ?? NaN,
+            }),
       })),
     };
   } finally {
@@ -129,6 +172,44 @@ export async function refine(options: RefineOptions): Promise<Refinement> {
     problem.close();
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** The gradient of the objective, its length, and the mean losses at a point. */
+async function residualAt(
+  objective: JointObjective,
+  theta: Parts,
+): Promise<{ readonly residual: number; readonly losses: readonly number[] }> {
+  const { gradient } = await objective.gradient(theta);
+  let square = 0;
+  for (const part of gradient) for (const value of part) square += value * value;
+  return { residual: Math.sqrt(square), losses: objective.losses };
+}
+
+/** @throws RuntimeError where the descent would not fit into the machine's memory */
+function checkMemory({ tensors, base }: Problem): void {
+  const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
+  const needed = elements * BYTES_PER_ELEMENT;
+  if (needed <= totalmem()) return;
+  throw new RuntimeError({
+    what: "the model is too large to be refined in this memory",
+    where: base.name,
+    got: `${formatBytes(totalmem())} of memory`,
+    expected: `${formatBytes(needed)}, about ${BYTES_PER_ELEMENT} bytes for each of ${elements} parameters`,
+    hint: "use a machine with more memory, or a smaller model",
+  });
+}
+
+/** @throws UsageError where a task has a single example */
+function checkHeldOut(gradients: TaskGradients, tasks: readonly TaskData[]): void {
+  tasks.forEach(({ name, data }, t) => {
+    if (gradients.sizes(t).heldOut > 0) return;
+    throw new UsageError({
+      what: "a task has one example, of which none can be held out",
+      where: `${data}, of ${name}`,
+      expected: "two at least",
+      hint: "give more examples, or --hold-out 0 to do without",
+    });
+  });
 }
 
 /** αₜ, where there is one objective for all tensors. */

@@ -27,6 +27,9 @@ export interface SchemeValues {
   readonly theta: ArrayLike<number>;
   /** Σ αₜ∇ℓ̄ₜ(θ̄), where every task has data. */
   readonly gradient?: ArrayLike<number> | undefined;
+  /** The noise of that, and of its difference to the gradients at the experts. */
+  readonly noise?: ArrayLike<number> | undefined;
+  readonly changeNoise?: ArrayLike<number> | undefined;
 }
 
 export interface SumSettings {
@@ -44,33 +47,36 @@ const HELD = 0.1;
 /** What the tasks are among themselves: lengths, cosines, curvatures, gains. */
 export function sumTasks(
   sums: Sums,
-  { taus, curvature }: Expansion,
+  { taus, curvature, fishers }: Expansion,
   alphas: readonly number[],
 ): void {
   const size = taus[0]?.length ?? 0;
   sums.add("elements", size);
   taus.forEach((tau, s) => {
     sums.add(`tau.${s}`, dot(tau, tau));
+    const known = fishers.h[s];
+    if (known !== undefined) {
+      let length = 0;
+      for (let i = 0; i < size; i++) length += (known[i] ?? 0) * (tau[i] ?? 0) ** 2;
+      sums.add(`tauH.${s}`, length);
+    }
     if (curvature !== undefined) {
       const { h0, hbar } = curvature;
       const own = curvature.h[s] ?? [];
       const alpha = alphas[s] ?? 0;
       let trace = 0;
-      let length = 0;
       let gain = 0;
       for (let i = 0; i < size; i++) {
         const square = (tau[i] ?? 0) ** 2;
         const h = own[i] ?? 0;
         const total = hbar[i] ?? 0;
         trace += h;
-        length += h * square;
         gain += total > 0 ? (square * alpha * ((h0[i] ?? 0) + h)) / total : square * alpha;
       }
       sums.add(`trace.${s}`, trace);
-      sums.add(`tauH.${s}`, length);
       sums.add(`gain.${s}`, gain);
     }
-    for (let t = 0; t < s; t++) sumPair(sums, { taus, curvature }, t, s);
+    for (let t = 0; t < s; t++) sumPair(sums, { taus, curvature, fishers }, t, s);
   });
   if (curvature === undefined) return;
   const { h0, hbar } = curvature;
@@ -98,7 +104,7 @@ export function sumTasks(
 
 function sumPair(
   sums: Sums,
-  { taus, curvature }: Pick<Expansion, "taus" | "curvature">,
+  { taus, curvature, fishers }: Pick<Expansion, "taus" | "curvature" | "fishers">,
   s: number,
   t: number,
 ): void {
@@ -112,21 +118,22 @@ function sumPair(
   let hh = 0;
   let mass = 0;
   let opposed = 0;
-  const ha = curvature?.h[s];
-  const hb = curvature?.h[t];
+  const ha = fishers.h[s];
+  const hb = fishers.h[t];
   for (let i = 0; i < a.length; i++) {
     const x = a[i] ?? 0;
     const y = b[i] ?? 0;
     let care = 1;
     if (curvature !== undefined) {
       const total = curvature.hbar[i] ?? 0;
-      const p = ha?.[i] ?? 0;
-      const q = hb?.[i] ?? 0;
       weighted += total * x * y;
       aa += total * x * x;
       bb += total * y * y;
-      hh += p * q;
-      care = Math.sqrt(p * q);
+    }
+    if (ha !== undefined && hb !== undefined) {
+      const product = (ha[i] ?? 0) * (hb[i] ?? 0);
+      hh += product;
+      care = Math.sqrt(product);
     }
     const size = care * Math.abs(x * y);
     mass += size;
@@ -134,10 +141,12 @@ function sumPair(
   }
   sums.add(`mass.${key}`, mass);
   sums.add(`opposed.${key}`, opposed);
+  if (curvature !== undefined) {
+    sums.add(`dotH.${key}`, weighted);
+    sums.add(`dotHa.${key}`, aa);
+    sums.add(`dotHb.${key}`, bb);
+  }
   if (ha === undefined || hb === undefined) return;
-  sums.add(`dotH.${key}`, weighted);
-  sums.add(`dotHa.${key}`, aa);
-  sums.add(`dotHb.${key}`, bb);
   sums.add(`hh.${key}`, hh);
   sums.add(`hha.${key}`, dot(ha, ha));
   sums.add(`hhb.${key}`, dot(hb, hb));
@@ -150,7 +159,8 @@ export function sumAnchor(
   sums: Sums,
   t: number,
   gradient: ArrayLike<number>,
-  { taus, curvature }: Expansion,
+  { taus, fishers }: Expansion,
+  noise?: ArrayLike<number>,
 ): void {
   const tau = taus[t] ?? new Float64Array();
   let g2 = 0;
@@ -159,14 +169,15 @@ export function sumAnchor(
   let defect = 0;
   for (let i = 0; i < tau.length; i++) {
     const g = gradient[i] ?? 0;
-    const pull = (curvature?.h0[i] ?? 0) * (tau[i] ?? 0);
+    const pull = (fishers.h0?.[i] ?? 0) * (tau[i] ?? 0);
     g2 += g * g;
     pull2 += pull * pull;
     both += g * pull;
     defect += (g + pull) ** 2;
   }
   sums.add(`gradient.${t}`, g2);
-  if (curvature === undefined) return;
+  if (noise !== undefined) sums.add(`gradientNoise.${t}`, dot(noise, noise));
+  if (fishers.h0 === undefined) return;
   sums.add(`pull.${t}`, pull2);
   sums.add(`gradientPull.${t}`, both);
   sums.add(`anchor.${t}`, defect);
@@ -179,12 +190,16 @@ export function sumDrift(
   t: number,
   atMerged: ArrayLike<number>,
   atExpert: ArrayLike<number>,
+  noise?: { readonly atMerged: ArrayLike<number>; readonly atExpert: ArrayLike<number> },
 ): void {
   let drift = 0;
   for (let i = 0; i < atMerged.length; i++) {
     drift += ((atMerged[i] ?? 0) - (atExpert[i] ?? 0)) ** 2;
   }
   sums.add(`drift.${m}.${t}`, drift);
+  if (noise !== undefined) {
+    sums.add(`driftNoise.${m}.${t}`, squareOfDifference(noise.atMerged, noise.atExpert));
+  }
 }
 
 /**
@@ -200,12 +215,12 @@ export function sumScheme(
   sums: Sums,
   m: number,
   theta0: ArrayLike<number>,
-  { theta, gradient }: SchemeValues,
+  { theta, gradient, noise, changeNoise }: SchemeValues,
   expansion: Expansion,
   expertGradient: ArrayLike<number> | undefined,
   { metric, trainSizes }: SumSettings,
 ): void {
-  const { taus, arithmetic, curvature } = expansion;
+  const { taus, arithmetic, curvature, fishers } = expansion;
   const size = theta0.length;
   const step = new Float64Array(size);
   for (let i = 0; i < size; i++) step[i] = (theta[i] ?? 0) - (theta0[i] ?? 0);
@@ -219,11 +234,12 @@ export function sumScheme(
     }
     sums.add(`change.${m}`, change);
     sums.add(`data.${m}`, dot(gradient, gradient));
+    if (noise !== undefined) sums.add(`residualNoise.${m}`, dot(noise, noise));
+    if (changeNoise !== undefined) sums.add(`mismatchNoise.${m}`, dot(changeNoise, changeNoise));
   }
-  if (curvature === undefined) return;
-  const { h0, h, hbar, matching } = curvature;
 
-  h.forEach((own, t) => {
+  fishers.h.forEach((own, t) => {
+    if (own === undefined) return;
     const tau = taus[t] ?? new Float64Array();
     let energy = 0;
     let drift = 0;
@@ -238,6 +254,8 @@ export function sumScheme(
     sums.add(`predictedDrift.${m}.${t}`, drift);
   });
 
+  if (curvature === undefined) return;
+  const { h0, hbar, matching } = curvature;
   let predicted = 0;
   let predictedScaled = 0;
   let mismatch = 0;
@@ -246,6 +264,8 @@ export function sumScheme(
   let residual = 0;
   let residualScaled = 0;
   let newton = 0;
+  let residualNoise = 0;
+  let mismatchNoise = 0;
   for (let i = 0; i < size; i++) {
     const prior = h0[i] ?? 0;
     const total = hbar[i] ?? 0;
@@ -264,6 +284,8 @@ export function sumScheme(
     residual += r * r;
     residualScaled += weight * r * r;
     newton += (weight * r) ** 2;
+    residualNoise += weight * (noise?.[i] ?? 0) ** 2;
+    mismatchNoise += weight * (changeNoise?.[i] ?? 0) ** 2;
   }
   sums.add(`predicted.${m}`, predicted);
   sums.add(`predictedScaled.${m}`, predictedScaled);
@@ -274,6 +296,9 @@ export function sumScheme(
   sums.add(`residual.${m}`, residual);
   sums.add(`residualScaled.${m}`, residualScaled);
   sums.add(`newton.${m}`, newton);
+  if (noise === undefined || changeNoise === undefined) return;
+  sums.add(`residualScaledNoise.${m}`, residualNoise);
+  sums.add(`mismatchScaledNoise.${m}`, mismatchNoise);
 }
 
 /**
@@ -291,12 +316,15 @@ export function sumSweep(
   if (curvature === undefined || trainSizes.includes(undefined)) return;
   // Removed tasks have no loss to be kept low.
   if (alphas.some((alpha) => alpha < 0)) return;
+  // Tasks without a weight are no part of the merge; without any there is none.
+  const merged = alphas.filter((alpha) => alpha !== 0).length;
+  if (merged === 0) return;
   const { h0 } = curvature;
   const tasks = taus.map((tau, t) => ({
     tau,
     h: curvature.h[t] ?? new Float64Array(),
     alpha: alphas[t] ?? 0,
-    scale: 1 / (2 * taus.length * (trainSizes[t] ?? 1)),
+    scale: alphas[t] === 0 ? 0 : 1 / (2 * merged * (trainSizes[t] ?? 1)),
   }));
   const plainSums = new Float64Array(factors.length);
   const matchingSums = new Float64Array(factors.length);
@@ -331,6 +359,12 @@ export function sumSweep(
     sums.add(`sweep.task_arithmetic.${k}`, plainSums[k] ?? 0);
     sums.add(`sweep.gradient_matching.${k}`, matchingSums[k] ?? 0);
   });
+}
+
+function squareOfDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += ((a[i] ?? 0) - (b[i] ?? 0)) ** 2;
+  return sum;
 }
 
 function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {

@@ -1,5 +1,6 @@
 import type { DataOptions } from "../data/options.js";
 import type { EncodedExample } from "../data/example.js";
+import { permutation } from "../data/random.js";
 import { ModelError } from "../errors.js";
 import { type EngineOptions, GradientEngine, type WeightsAt } from "../estimate/gradient-engine.js";
 import { loadExamples } from "../model/examples.js";
@@ -20,6 +21,8 @@ export interface TaskData {
 
 export interface TaskGradientOptions extends EngineOptions, Omit<DataOptions, "signal"> {
   readonly maxLength?: number | undefined;
+  /** The share of the examples of each task that are held out; 0 by default. */
+  readonly holdOut?: number | undefined;
 }
 
 /** The loss of a task and its gradient at one point. */
@@ -28,13 +31,32 @@ export interface TaskGradient {
   readonly meanLoss: number;
   /** ∇ℓ̄ₜ, ℓ̄ₜ = (Nₜ/n) Σ ℓ over the n examples, by the name of the tensor in the base; undefined for tensors that are no parameter. */
   read(tensor: string): Float64Array | undefined;
+  /**
+   * How much of that is noise of having n examples in place of Nₜ: with the gradients g_A, g_B of the mean loss of two random halves
+   *
+   *     e = Nₜ √(n_A n_B)/n √(1 − n/Nₜ) (g_A − g_B),    E‖e‖² = E‖∇ℓ̄ₜ estimated − ∇ℓ̄ₜ‖²
+   *
+   * so that ‖v‖² − ‖e‖² is an unbiased estimate of the square of what v estimates; with equal halves and n ≪ Nₜ it is ⟨v_A, v_B⟩.
+   * At all points the halves are the same examples, and differences of noises are noises of differences. Undefined as `read`, and for
+   * one example.
+   */
+  noise(tensor: string): Float64Array | undefined;
 }
 
 interface Loaded {
   readonly task: TaskData;
   readonly examples: readonly EncodedExample[];
+  /** The same in two halves, by chance: files may be sorted. */
+  readonly halves: readonly (readonly EncodedExample[])[];
+  readonly heldOut: readonly EncodedExample[];
   readonly trainSize: number;
 }
+
+/** Which examples of a task: those that are used, or those that were held out from them. */
+export type Part = "used" | "held out";
+
+/** Which random order parts examples; any would do, and it is always the same. */
+const SPLIT_SEED = 0;
 
 /**
  * The summed losses ℓ̄ₜ of several tasks of one network, and their gradients at any weights. Examples are loaded once; threads and
@@ -72,7 +94,7 @@ export class TaskGradients {
             ...task.columns,
             needLabels: true,
           });
-          loaded.push({ task, examples, trainSize: task.trainSize ?? examples.length });
+          loaded.push(split(task, examples, options.holdOut ?? 0));
         } finally {
           expert.close();
         }
@@ -84,10 +106,14 @@ export class TaskGradients {
     }
   }
 
-  /** How many examples of a task are used, and Nₜ. */
-  sizes(t: number): { readonly examples: number; readonly trainSize: number } {
-    const { examples, trainSize } = this.#task(t);
-    return { examples: examples.length, trainSize };
+  /** How many examples of a task are used, how many beside them are held out, and Nₜ. */
+  sizes(t: number): {
+    readonly examples: number;
+    readonly heldOut: number;
+    readonly trainSize: number;
+  } {
+    const { examples, heldOut, trainSize } = this.#task(t);
+    return { examples: examples.length, heldOut: heldOut.length, trainSize };
   }
 
   /** The tensors of the base that have gradients. */
@@ -106,13 +132,26 @@ export class TaskGradients {
     }
   }
 
+  /** The mean loss alone, in nats for each example, of a model of the same network, by its folder. */
+  async lossAtModel(t: number, folder: string, stage?: string): Promise<number> {
+    const model = await openModel(folder);
+    try {
+      checkSameNetwork(this.#base, model);
+      const { examples } = this.#task(t);
+      return (await this.#engine.loss(weightsOf(model), examples, stage)) / examples.length;
+    } finally {
+      model.close();
+    }
+  }
+
   /** At weights by the names of the base's tensors. */
   async at(
     t: number,
     weights: (tensor: string) => Float32Array,
     stage?: string,
+    part: Part = "used",
   ): Promise<TaskGradient> {
-    return this.#gradient(t, this.#byTensor(weights), stage);
+    return this.#gradient(t, this.#byTensor(weights), stage, part);
   }
 
   /** The mean loss alone, in nats for each example, at weights by the names of the base's tensors. */
@@ -120,8 +159,10 @@ export class TaskGradients {
     t: number,
     weights: (tensor: string) => Float32Array,
     stage?: string,
+    part: Part = "used",
   ): Promise<number> {
-    const { examples } = this.#task(t);
+    const { heldOut, examples: used } = this.#task(t);
+    const examples = part === "used" ? used : heldOut;
     return (await this.#engine.loss(this.#byTensor(weights), examples, stage)) / examples.length;
   }
 
@@ -131,17 +172,37 @@ export class TaskGradients {
     await this.#engine.close();
   }
 
-  async #gradient(t: number, weights: WeightsAt, stage?: string): Promise<TaskGradient> {
-    const { examples, trainSize } = this.#task(t);
-    const result = await this.#engine.gradient(weights, examples, stage);
+  async #gradient(
+    t: number,
+    weights: WeightsAt,
+    stage?: string,
+    part: Part = "used",
+  ): Promise<TaskGradient> {
+    const { task, heldOut, halves, trainSize, ...loaded } = this.#task(t);
+    const examples = part === "used" ? loaded.examples : heldOut;
+    const parts = part === "used" ? halves : [heldOut];
+    const results = await this.#engine.gradients(weights, parts, stage);
     const parameterOf = new Map([...this.#base.tensors].map(([name, entry]) => [entry.name, name]));
-    const factor = trainSize / examples.length;
+    const n = examples.length;
+    const [a, b] = results;
+    const factor = trainSize / n;
+    // All of the training data have no noise; where Nₜ is not known, the examples are few of many.
+    const drawn = task.trainSize === undefined ? 1 : Math.max(0, 1 - n / trainSize);
+    const [ofA, ofB] = [a?.examples ?? 0, b?.examples ?? 0];
+    const noiseFactor = factor * Math.sqrt(ofA * ofB * drawn);
     return {
-      meanLoss: result.loss / examples.length,
+      meanLoss: results.reduce((sum, { loss }) => sum + loss, 0) / n,
       read: (tensor) => {
         const parameter = parameterOf.get(tensor);
-        if (parameter === undefined) return undefined;
-        return result.read(parameter).map((value) => value * factor);
+        if (parameter === undefined || a === undefined) return undefined;
+        const [first, second] = [a.read(parameter), b?.read(parameter)];
+        return first.map((value, i) => (value + (second?.[i] ?? 0)) * factor);
+      },
+      noise: (tensor) => {
+        const parameter = parameterOf.get(tensor);
+        if (parameter === undefined || a === undefined || b === undefined) return undefined;
+        const [first, second] = [a.read(parameter), b.read(parameter)];
+        return first.map((value, i) => noiseFactor * (value / ofA - (second[i] ?? 0) / ofB));
       },
     };
   }
@@ -159,6 +220,26 @@ export class TaskGradients {
     if (task === undefined) throw new RangeError(`there is no task ${t}`);
     return task;
   }
+}
+
+/** Holds out a share of the examples, and halves the others, both at random. */
+function split(task: TaskData, examples: readonly EncodedExample[], share: number): Loaded {
+  const trainSize = task.trainSize ?? examples.length;
+  const order = permutation(examples.length, SPLIT_SEED, 0);
+  // One at least, where there are two: without any there is nothing to judge by.
+  const held = Math.min(examples.length - 1, Math.ceil(share * examples.length));
+  const inOrder = (places: Uint32Array): readonly EncodedExample[] =>
+    Array.from(places.toSorted()).flatMap((place) => examples[place] ?? []);
+  const used = order.subarray(held);
+  const half = Math.ceil(used.length / 2);
+  const halves = [used.subarray(0, half), used.subarray(half)];
+  return {
+    task,
+    examples: inOrder(used),
+    halves: halves.filter(({ length }) => length > 0).map(inOrder),
+    heldOut: inOrder(order.subarray(0, held)),
+    trainSize,
+  };
 }
 
 function weightsOf(model: Model): WeightsAt {

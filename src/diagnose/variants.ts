@@ -1,3 +1,4 @@
+import type { Problem } from "./problem.js";
 import { methodNamed } from "../methods/index.js";
 import type { Method } from "../methods/method.js";
 import { identityOf } from "../recipe/locate.js";
@@ -56,10 +57,12 @@ export function variantOf(
 export function isComparable(
   name: string,
   alphas: ReadonlyMap<string, readonly number[]>,
-  curvature: boolean,
+  { hasCurvature, hasTaskCurvature }: Pick<Problem, "hasCurvature" | "hasTaskCurvature">,
 ): boolean {
   const method = methodNamed(name);
-  if (method === undefined || (method.needs.curvature !== "none" && !curvature)) return false;
+  if (method === undefined) return false;
+  if (method.needs.curvature === "models and base" && !hasCurvature) return false;
+  if (method.needs.curvature === "models" && !hasTaskCurvature) return false;
   const signed = name === "gradient_matching" || name === "task_arithmetic";
   return signed || [...alphas.values()].every((weights) => weights.every((weight) => weight > 0));
 }

@@ -167,9 +167,9 @@ export function countParameters(network: Network): number {
 }
 
 /** Bytes of the runtime and of a thread's own heap. */
-const THREAD_BYTES = 120e6;
+export const THREAD_BYTES = 120e6;
 /** Of what a forward pass makes, a little more is alive at the height of the backward pass. */
-const BACKWARD_SHARE = 1.3;
+export const BACKWARD_SHARE = 1.3;
 /** Of the memory, for what flows through a stage that is computed by itself. */
 const STAGE_SHARE = 0.2;
 
@@ -226,7 +226,7 @@ function chooseMode(
 }
 
 /** Bytes of all that one example's forward pass makes. */
-function activationBytes(network: Network, length: number): number {
+export function activationBytes(network: Network, length: number): number {
   const shape = {
     size: 1,
     length,

@@ -1,13 +1,15 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import type { Network } from "../architectures/architecture.js";
-import { type Batch, bucketLengths, planBatches } from "../data/batches.js";
 import type { EncodedExample } from "../data/example.js";
-import { NumericError } from "../errors.js";
+import { NumericError, RuntimeError } from "../errors.js";
 import { batchFeeds } from "../model/feeds.js";
 import type { Model } from "../model/open.js";
 import type { WorkStep } from "../report/work.js";
 import type { Device } from "../runtime/session.js";
+import { formatBytes } from "../report/units.js";
 import { WorkerThread } from "../runtime/worker-thread.js";
+import { activationBytes, BACKWARD_SHARE, countParameters, THREAD_BYTES } from "./fisher-plan.js";
+import { type PartBatch, planParts } from "./gradient-batches.js";
 import type { GradientReply, GradientRequest, GradientSetup, Shared } from "./gradient-messages.js";
 import { lossFeeds } from "./loss-feeds.js";
 import { Meter } from "./meter.js";
@@ -54,6 +56,8 @@ export class GradientEngine {
   readonly #setup: GradientSetup;
   readonly #options: EngineOptions;
   readonly #workers: Thread[] = [];
+  /** Bytes of a forward pass for each place. */
+  #perPlace: number | undefined;
   #points = 0;
 
   /** @param model any model with this network: its configuration is read, not its weights */
@@ -65,25 +69,40 @@ export class GradientEngine {
 
   /**
    * The summed loss and its gradient at a point.
-   * @throws NumericError where a loss or a gradient is not finite; RuntimeError where the runtime fails
+   * @throws NumericError where a loss or a gradient is not finite; RuntimeError where the runtime fails, or memory is too small
    */
   async gradient(
     weights: WeightsAt,
     examples: readonly EncodedExample[],
     stage = "gradient",
   ): Promise<LossGradient> {
-    const sums = this.#allocate(8);
-    const loss = await this.#sweep(weights, examples, stage, sums);
-    for (const [name, buffer] of Object.entries(sums)) checkFinite(name, new Float64Array(buffer));
-    return {
-      examples: examples.length,
-      loss,
-      read: (parameter) => {
-        const buffer = sums[parameter];
-        if (buffer === undefined) throw new RangeError(`the network has no parameter ${parameter}`);
-        return new Float64Array(buffer);
-      },
-    };
+    const [whole] = await this.gradients(weights, [examples], stage);
+    if (whole === undefined) throw new RangeError("the only part has no gradient");
+    return whole;
+  }
+
+  /** The same for several parts of the examples, each with its own sum, at the price of one. */
+  async gradients(
+    weights: WeightsAt,
+    parts: readonly (readonly EncodedExample[])[],
+    stage = "gradient",
+  ): Promise<readonly LossGradient[]> {
+    const sums = parts.map(() => this.#allocate(8));
+    const losses = await this.#sweep(weights, parts, stage, sums);
+    return parts.map((examples, part) => {
+      const own = sums[part] ?? {};
+      for (const [name, buffer] of Object.entries(own)) checkFinite(name, new Float64Array(buffer));
+      return {
+        examples: examples.length,
+        loss: losses[part] ?? NaN,
+        read: (parameter) => {
+          const buffer = own[parameter];
+          if (buffer === undefined)
+            throw new RangeError(`the network has no parameter ${parameter}`);
+          return new Float64Array(buffer);
+        },
+      };
+    });
   }
 
   /** The summed loss alone, Σₙ ℓₙ, for a third of the price. Errors as `gradient`. */
@@ -92,7 +111,8 @@ export class GradientEngine {
     examples: readonly EncodedExample[],
     stage = "loss",
   ): Promise<number> {
-    return this.#sweep(weights, examples, stage, undefined);
+    const [loss = NaN] = await this.#sweep(weights, [examples], stage, undefined);
+    return loss;
   }
 
   /** Ends the threads. */
@@ -100,14 +120,17 @@ export class GradientEngine {
     await Promise.all(this.#workers.splice(0).map((worker) => worker.close()));
   }
 
+  /** @returns the loss of every part */
   async #sweep(
     weightsAt: WeightsAt,
-    examples: readonly EncodedExample[],
+    parts: readonly (readonly EncodedExample[])[],
     stage: string,
-    sums: Shared | undefined,
-  ): Promise<number> {
-    const { threads = Math.min(4, availableParallelism()), signal } = this.#options;
-    const batches = planOf(examples, this.#options.batch);
+    sums: readonly Shared[] | undefined,
+  ): Promise<readonly number[]> {
+    const { signal } = this.#options;
+    const batches = this.#planOf(parts);
+    const longest = batches.reduce((most, { length }) => Math.max(most, length), 1);
+    const { threads, sessionPlaces } = this.#limits(longest, sums?.length ?? 0);
     const weights = this.#allocate(4);
     for (const [name, buffer] of Object.entries(weights)) {
       new Float32Array(buffer).set(weightsAt(name));
@@ -115,22 +138,25 @@ export class GradientEngine {
     const point = this.#points++;
     const turn = new SharedArrayBuffer(4);
     const losses = new Float64Array(batches.length);
-    const meter = new Meter(stage, examples.length, 0, this.#options);
+    const total = parts.reduce((sum, { length }) => sum + length, 0);
+    const meter = new Meter(stage, total, 0, this.#options);
     let next = 0;
     const serve = async (worker: Thread): Promise<void> => {
       for (let number = next++; number < batches.length; number = next++) {
         signal?.throwIfAborted();
         const batch = batches[number];
         if (batch === undefined) return;
+        const examples = parts[batch.part] ?? [];
         const chosen = batch.examples.flatMap((place) => examples[place] ?? []);
         const shape = shapeOf(batch, chosen);
         const { loss } = await worker.ask({
           point,
           weights,
-          sums,
+          sums: sums?.[batch.part],
           turn,
           number,
           shape,
+          sessionPlaces,
           feeds: {
             ...batchFeeds(this.#network, chosen, shape),
             ...lossFeeds(this.#network, chosen, shape),
@@ -149,7 +175,46 @@ export class GradientEngine {
       throw error;
     }
     meter.finish();
-    return losses.reduce((sum, one) => sum + one, 0);
+    return parts.map((_, part) =>
+      batches.reduce((sum, batch, k) => sum + (batch.part === part ? (losses[k] ?? NaN) : 0), 0),
+    );
+  }
+
+  #planOf(parts: readonly (readonly EncodedExample[])[]): readonly PartBatch[] {
+    const lengths = parts.map((part) => part.map(({ inputIds }) => Math.max(1, inputIds.length)));
+    const { batch } = this.#options;
+    return planParts(lengths, { places: BATCH_PLACES, most: MOST_EXAMPLES, batch });
+  }
+
+  /**
+   * How many threads fit into half of the machine's memory, and how many places the sessions of each may keep ready. A thread holds
+   * the weights, the gradients of a batch twice, and the activations of its sessions; sums are shared.
+   * @throws RuntimeError where not even one thread fits
+   */
+  #limits(longest: number, parts: number): { threads: number; sessionPlaces: number } {
+    const wanted = this.#options.threads ?? Math.min(4, availableParallelism());
+    const bytes = 4 * countParameters(this.#network);
+    this.#perPlace ??= activationBytes(this.#network, longest) / longest;
+    const perPlace = BACKWARD_SHARE * this.#perPlace;
+    const places = Math.max(BATCH_PLACES, longest);
+    const budget = totalmem() / 2;
+    const shared = bytes + 2 * bytes * parts;
+    const ofThread = (parts === 0 ? 1 : 3) * bytes + THREAD_BYTES;
+    const need = (threads: number): number => shared + threads * (ofThread + perPlace * places);
+    let threads = wanted;
+    while (threads > 1 && need(threads) > budget) threads--;
+    // Half of the memory may be exceeded by one thread, all of it never.
+    if (need(threads) > totalmem()) {
+      throw new RuntimeError({
+        what: "the network is too large for gradients in this memory",
+        where: this.#setup.folder,
+        got: `${formatBytes(totalmem())} of memory`,
+        expected: `${formatBytes(need(1))}`,
+        hint: "use a machine with more memory; what needs no data (gradmerge diagnose without --data) goes tensor by tensor",
+      });
+    }
+    const left = Math.max(0, budget - shared - threads * ofThread) / threads;
+    return { threads, sessionPlaces: Math.max(2 * places, Math.floor(left / perPlace)) };
   }
 
   #start(threads: number) {
@@ -169,17 +234,6 @@ export class GradientEngine {
       ]),
     );
   }
-}
-
-function planOf(examples: readonly EncodedExample[], batch: number | undefined): readonly Batch[] {
-  const lengths = examples.map(({ inputIds }) => Math.max(1, inputIds.length));
-  const longest = lengths.reduce((a, b) => Math.max(a, b), 1);
-  return planBatches(lengths, {
-    buckets: bucketLengths(longest),
-    ...(batch === undefined
-      ? { batchTokens: BATCH_PLACES, maxBatchSize: MOST_EXAMPLES }
-      : { batchSize: batch }),
-  });
 }
 
 function checkFinite(name: string, sums: Float64Array): void {

@@ -23,6 +23,8 @@ export interface GradientRequest {
   /** Of this batch. */
   readonly number: number;
   readonly shape: BatchShape;
+  /** Sessions are kept up to so many places, size × length, in all: each holds the memory of its activations. */
+  readonly sessionPlaces: number;
   readonly feeds: Readonly<Record<string, FeedData>>;
   /** Where the examples that count come from, for messages. */
   readonly where: readonly string[];

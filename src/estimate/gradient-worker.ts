@@ -8,14 +8,11 @@ import type { GradientReply, GradientRequest, GradientSetup, Shared } from "./gr
 import { buildLossGraph, LOSS_OUTPUTS } from "./loss-graph.js";
 import { passTurn, waitForTurn } from "./turn.js";
 
-/** Sessions that are kept; each holds the memory of its activations. */
-const MOST_SESSIONS = 2;
-
 /** Adds gradients of whole networks, batch by batch, to sums that threads share. */
 serve<GradientSetup, GradientRequest, GradientReply>(async (setup) => {
   const network = networkOf(readConfig(setup.folder));
   const names = network.parameters.map(({ name }) => name);
-  const sessions = new Map<string, Session>();
+  const sessions = new Map<string, { readonly session: Session; readonly places: number }>();
   // The runtime reads no shared memory: weights are copied once for each point, gradients into the same arrays every time.
   const weights: Record<string, Float32Array> = {};
   const into: Record<string, Float32Array> = {};
@@ -39,7 +36,8 @@ serve<GradientSetup, GradientRequest, GradientReply>(async (setup) => {
     return { loss };
   };
 
-  async function sessionFor({ shape, sums }: GradientRequest): Promise<Session> {
+  async function sessionFor(request: GradientRequest): Promise<Session> {
+    const { shape, sums } = request;
     const withGradient = sums !== undefined;
     const key = `${withGradient},${shape.size},${shape.length},${shape.decoderLength}`;
     const known = sessions.get(key);
@@ -47,21 +45,29 @@ serve<GradientSetup, GradientRequest, GradientReply>(async (setup) => {
     sessions.delete(key);
     if (known !== undefined) {
       sessions.set(key, known);
-      return known;
+      return known.session;
     }
-    const [oldest] = sessions.keys();
-    if (oldest !== undefined && sessions.size >= MOST_SESSIONS) {
-      await sessions.get(oldest)?.release();
-      sessions.delete(oldest);
-    }
+    const places = shape.size * (shape.length + shape.decoderLength);
+    await makeRoom(request.sessionPlaces - places);
     const { compiled } = buildLossGraph(network, shape, new Set(withGradient ? names : []));
     for (const { name, tensor } of compiled.outputs) {
       if (!name.startsWith(LOSS_OUTPUTS.gradient(""))) continue;
       into[name] ??= new Float32Array(tensor.shape.reduce((a, b) => a * b, 1));
     }
     const session = await Session.create(compiled, { threads: 1, device: setup.device });
-    sessions.set(key, session);
+    sessions.set(key, { session, places });
     return session;
+  }
+
+  /** Ends the sessions that were not used for longest, until the others hold no more than so many places. */
+  async function makeRoom(most: number): Promise<void> {
+    let held = [...sessions.values()].reduce((sum, { places }) => sum + places, 0);
+    for (const [key, { session, places }] of sessions) {
+      if (held <= most) return;
+      sessions.delete(key);
+      held -= places;
+      await session.release();
+    }
   }
 });
 

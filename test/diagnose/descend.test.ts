@@ -136,6 +136,39 @@ describe("towards the joint optimum", () => {
     expect(steps.at(-1)?.residual).toBeLessThan(0.01 * (steps[0]?.residual ?? 0));
   });
 
+  it("ends where the objective of other data no longer falls, and returns the best point by that", async () => {
+    const { objective } = objectiveOf([SEPARATE], [0, 0], [1, 1]);
+    const seen: (readonly number[])[] = [];
+    const judged = [5, 3, 2, 2.5, 1];
+    const { theta, steps, stopped, chosen } = await descend(objective, [Float64Array.of(3, -3)], {
+      ...OPTIONS,
+      steps: 8,
+      radius: 0.5,
+      reexpand: "always",
+      validate: async ([part]) => {
+        seen.push(Array.from(part ?? []));
+        return judged[seen.length - 1] ?? NaN;
+      },
+    });
+    expect(stopped).toBe("held out");
+    expect(chosen).toBe(2);
+    expect(steps.map(({ held_out: value }) => value)).toEqual([5, 3, 2, 2.5]);
+    expect(Array.from(theta[0] ?? [])).toEqual(seen[2]);
+  });
+
+  it("returns the start where other data like it best", async () => {
+    const { objective } = objectiveOf([SEPARATE], [0, 0], [1, 1]);
+    let asked = 0;
+    const result = await descend(objective, [Float64Array.of(3, -3)], {
+      ...OPTIONS,
+      steps: 8,
+      reexpand: "once",
+      validate: async () => asked++,
+    });
+    expect(result).toMatchObject({ stopped: "held out", chosen: 0 });
+    expect(Array.from(result.theta[0] ?? [])).toEqual([3, -3]);
+  });
+
   it("takes no first step longer than the radius, and ends where the residual is small enough", async () => {
     const { objective } = objectiveOf([SEPARATE], [0, 0], [1, 1]);
     const { steps, stopped } = await descend(objective, [Float64Array.of(3, -3)], {

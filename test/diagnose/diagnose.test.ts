@@ -70,6 +70,34 @@ describe("a merge of two experts of a real network", () => {
     expect(withData.layers.map(({ name }) => name)).toContain("bert.encoder.layer.0");
   });
 
+  it("says how much of each figure is noise where examples are few of many, and none where they are all", async () => {
+    const { all } = await diagnose({
+      recipe: small.recipe,
+      data: small.data,
+      examples: 10,
+      threads: 1,
+    });
+    for (const scheme of all.schemes) {
+      const { mismatch = NaN, mismatch_noise: noise = NaN, mismatch_unbiased: left = NaN } = scheme;
+      expect(noise).toBeGreaterThan(0);
+      expect(left).toBeCloseTo(Math.sqrt(Math.max(0, mismatch ** 2 - noise ** 2)), 8);
+      expect(scheme.residual_noise).toBeGreaterThan(0);
+    }
+    expect(all.tasks[0]?.gradient_noise).toBeGreaterThan(0);
+    expect(withData.all.schemes[0]?.mismatch_noise).toBe(0);
+    expect(without.all.schemes[0]?.mismatch_noise).toBeUndefined();
+  });
+
+  it("holds predicted rises of losses against those measured, at the base too", () => {
+    for (const { loss = NaN, base_loss: base = NaN } of withData.tasks) {
+      expect(base).toBeGreaterThan(loss);
+    }
+    // Two tasks at the base and at four merges.
+    expect(withData.calibration?.points).toBe(10);
+    expect(withData.calibration?.loss_rise).toBeGreaterThan(0);
+    expect(without.calibration).toBeUndefined();
+  });
+
   it("has the losses of the tasks lowest at their own experts", () => {
     for (const [t, { loss = NaN }] of withData.tasks.entries()) {
       for (const { losses } of withData.schemes) expect(losses[t] ?? NaN).toBeGreaterThan(loss);
@@ -127,6 +155,51 @@ models:
     expect(plain.all.curvature).toBeUndefined();
     expect(plain.all.schemes[0]?.gradient_change).toBeGreaterThan(0);
     expect(plain.all.schemes[0]?.residual).toBeUndefined();
+  });
+
+  it("gives figures of single tasks where one Fisher is missing, and says which and how to get it", async () => {
+    const recipe = join(root, "lacking.yaml");
+    writeFileSync(
+      recipe,
+      `merge_method: task_arithmetic
+base_model: ./base
+models:
+  - { model: ./first, parameters: { weight: 1 } }
+  - { model: ./second, fisher: null, parameters: { weight: 0.5 } }
+`,
+    );
+    const { all, warnings, schemes } = await diagnose({
+      recipe,
+      data: { first: small.data.first },
+      threads: 1,
+    });
+    expect(warnings[0]).toMatch(
+      /no Fisher of \.\/second;.*gradmerge fisher \.\/second --data FILE --out .*second\/fisher\.safetensors/,
+    );
+    expect(schemes.map(({ method }) => method)).toEqual(["task_arithmetic", "linear"]);
+    const [first, second] = all.tasks;
+    expect(first?.curvature_distance).toBeGreaterThan(0);
+    expect(first?.anchor_defect).toBeGreaterThan(0);
+    expect(second?.curvature_distance).toBeUndefined();
+    expect(all.schemes[0]?.tasks[0]?.predicted_loss_rise).toBeGreaterThan(0);
+    expect(all.schemes[0]?.predicted_mismatch).toBeUndefined();
+    expect(all.pairs[0]?.conflict).toBeGreaterThan(0);
+  });
+
+  it("has no range of weights and no number that is none where all weights are 0", async () => {
+    const recipe = join(root, "zero.yaml");
+    writeFileSync(
+      recipe,
+      `merge_method: gradient_matching
+base_model: ./base
+models:
+  - { model: ./first, parameters: { weight: 0 } }
+  - { model: ./second, parameters: { weight: 0 } }
+`,
+    );
+    const { sweep, findings } = await diagnose({ recipe, data: small.data, threads: 2 });
+    expect(sweep).toEqual([]);
+    expect(findings.map(({ text }) => text).join()).not.toContain("NaN");
   });
 
   it("takes weights that differ between layers from the recipe", async () => {

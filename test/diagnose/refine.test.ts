@@ -27,6 +27,7 @@ describe("a merge of a real network is refined", () => {
       data: small.data,
       steps: 8,
       threads: 2,
+      holdOut: 0,
     });
     const { all } = await diagnose({ recipe: small.recipe, data: small.data, threads: 2 });
     const [first, last] = [result.steps[0], result.steps.at(-1)];
@@ -46,6 +47,41 @@ describe("a merge of a real network is refined", () => {
     const sum = (of: (task: (typeof result.tasks)[number]) => number): number =>
       result.tasks.reduce((total, task) => total + of(task), 0);
     expect(sum((task) => task.loss_after)).toBeLessThan(sum((task) => task.loss_before));
+  });
+});
+
+describe("examples that are held out", () => {
+  it("judge the points: what is written is the best by them, and never worse than the merge", async () => {
+    const out = join(root, "judged");
+    const result = await refine({
+      recipe: small.recipe,
+      out,
+      data: small.data,
+      steps: 6,
+      reexpand: "never",
+      threads: 2,
+    });
+    const judged = result.steps.map(({ held_out: value = NaN }) => value);
+    expect(judged[result.chosen]).toBe(Math.min(...judged));
+    expect(result.tasks.map(({ examples, held_out: count }) => [examples, count])).toEqual([
+      [16, 4],
+      [16, 4],
+    ]);
+    expect(result.held_out_residual?.before).toBeGreaterThan(0);
+    const risen = judged.findIndex((value, k) => k > 0 && value >= (judged[k - 1] ?? NaN));
+    if (risen > 0) expect(result).toMatchObject({ stopped: "held out", chosen: risen - 1 });
+  });
+
+  it("need two of a task", async () => {
+    const one = join(root, "one.jsonl");
+    writeFileSync(one, '{"input_ids":[1,2,3],"label":1}\n');
+    await expect(
+      refine({
+        recipe: small.recipe,
+        out: join(root, "refused"),
+        data: { ...small.data, first: one },
+      }),
+    ).rejects.toThrow(/one example[\s\S]*--hold-out 0/);
   });
 });
 

@@ -1,0 +1,42 @@
+import type { Calibration } from "./diagnosis.js";
+import type { PartFigures } from "./figures.js";
+
+/** Mean losses of the tasks in nats, where they were measured. */
+export interface MeasuredLosses {
+  readonly expertLosses: readonly (number | undefined)[];
+  readonly baseLosses: readonly (number | undefined)[];
+  /** By scheme and task. */
+  readonly losses: readonly (readonly (number | undefined)[])[];
+}
+
+/** Holds the rises of losses that were measured against those that curvature predicts; undefined where there is no pair of them. */
+export function calibrate(
+  { expertLosses, baseLosses, losses }: MeasuredLosses,
+  { tasks, schemes }: PartFigures,
+  trainSizes: readonly (number | undefined)[],
+): Calibration | undefined {
+  const logarithms: number[] = [];
+  const compare = (
+    from: number | undefined,
+    to: number | undefined,
+    predicted: number | undefined,
+  ): void => {
+    if (from === undefined || to === undefined || predicted === undefined) return;
+    if (to > from && predicted > 0) logarithms.push(Math.log((to - from) / predicted));
+  };
+  tasks.forEach(({ curvature_distance: distance }, t) => {
+    const size = trainSizes[t];
+    // At the base ½‖θ₀ − θₜ‖²_{Hₜ}/Nₜ.
+    const atBase =
+      distance === undefined || size === undefined ? undefined : distance ** 2 / 2 / size;
+    compare(expertLosses[t], baseLosses[t], atBase);
+    schemes.forEach((scheme, m) => {
+      compare(expertLosses[t], losses[m]?.[t], scheme.tasks[t]?.predicted_loss_rise);
+    });
+  });
+  const points = logarithms.length;
+  if (points === 0) return undefined;
+  const mean = logarithms.reduce((sum, one) => sum + one, 0) / points;
+  const variance = logarithms.reduce((sum, one) => sum + (one - mean) ** 2, 0) / points;
+  return { loss_rise: Math.exp(mean), spread: Math.exp(Math.sqrt(variance)), points };
+}
