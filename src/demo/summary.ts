@@ -1,6 +1,6 @@
 import { formatTable } from "../report/table.js";
 import { inOrder, nameOf } from "../study/names.js";
-import type { ResultRow, StudyResults } from "../study/results.js";
+import { OTHER_EXPERT, type ResultRow, type StudyResults } from "../study/results.js";
 
 /** The mean accuracy over the tasks, a line for each method and a column for each α, for a terminal. */
 export function summaryTable({ rows, alphas, tasks }: StudyResults): string {
@@ -9,16 +9,16 @@ export function summaryTable({ rows, alphas, tasks }: StudyResults): string {
     const sum = found.reduce((total, { accuracy }) => total + accuracy, 0);
     return found.length === 0 ? "" : `${((100 * sum) / found.length).toFixed(1)}%`;
   };
-  const lines = inOrder(rows.map(({ method }) => method)).map((method) => [
+  // An expert counts on its own task alone: that is what merging is to keep.
+  const methods = rows.map(({ method }) => method).filter((method) => method !== OTHER_EXPERT);
+  const lines = inOrder(methods).map((method) => [
     nameOf(method),
     ...alphas.map((alpha) =>
       mean(
         (row) =>
           row.method === method &&
           // A model without α is the same in every column.
-          (row.alpha ?? alpha) === alpha &&
-          // Every expert on its own task alone: what merging is to keep.
-          (row.expert ?? row.task) === row.task,
+          (row.alpha ?? alpha) === alpha,
       ),
     ),
   ]);
