@@ -30,6 +30,7 @@ Examples:
 async function demoCommand({ out, quick = false, seed }: Flags): Promise<void> {
   try {
     // One after another: Node 20 loses track where imports that share modules run side by side.
+    const { join } = await import("node:path");
     const { runDemo } = await import("../demo/demo.js");
     const { summaryTable } = await import("../demo/summary.js");
     const { showStudy } = await import("../study/show-progress.js");
@@ -42,7 +43,8 @@ async function demoCommand({ out, quick = false, seed }: Flags): Promise<void> {
 Mean accuracy on unseen texts of the ${study.tasks.length} tasks, by the weight α of every expert:
 
 ${summaryTable(study)}
-${seconds.toFixed(1)} s${quick ? ", in the quick form" : ""}, seed ${seed}. All figures are in ${study.rows.length} rows of results.json. Open ${report}
+${seconds.toFixed(1)} s, seed ${seed}${quick ? ", in the quick form" : ""}. Every figure is in ${join(out, "results.json")}.
+Open ${report}
 `);
   } catch (error) {
     failWith(error);
