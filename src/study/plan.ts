@@ -170,11 +170,11 @@ class Planner {
       return expert;
     });
 
+    // Where nothing is put together there is no target to come close to.
+    const wanted = settings.train !== undefined && settings.methods !== undefined;
     const joint =
       this.#resolved.joint ??
-      (settings.joint === undefined && settings.train !== undefined
-        ? this.#jointOf(base, seed)
-        : undefined);
+      (settings.joint === undefined && wanted ? this.#jointOf(base, seed) : undefined);
     if (joint !== undefined) {
       this.#note("joint", seed, joint, false, this.#resolved.joint === undefined);
     }

@@ -170,7 +170,7 @@ export const studySchema = z
       ])
       .optional()
       .describe(
-        "The model trained on all tasks together, or false for none. Without the key it is trained if there is `train`.",
+        "The model trained on all tasks together, or false for none. Without the key it is trained if there are `train` and `methods`.",
       ),
     fisher: fisher.optional().describe("How Fishers are estimated for models without a file."),
     methods: z

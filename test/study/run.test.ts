@@ -388,6 +388,15 @@ describe("runStudy", () => {
     expect((await run(`${sampled}seeds: [1, 2]\n`, { tools })).done.fisher).toBe(3);
   });
 
+  it("trains no joint target where nothing is put together", async () => {
+    await run(
+      STUDY.replace("methods: [linear, task_arithmetic, gradient_matching]", "remove: [b]"),
+    );
+    expect(log.filter((call) => call.startsWith("train"))).toEqual([
+      "train b on b.jsonl seed 1 lr 0.1",
+    ]);
+  });
+
   it("trains the joint target on as many examples of each task as its expert", async () => {
     let lines = 0;
     const plain = fakeTools(log);
