@@ -16,6 +16,7 @@ interface Flags extends TaskDataFlags, RuntimeFlags {
   readonly tolerance?: number;
   readonly holdOut?: number;
   readonly reExpand?: "never" | "once" | "always";
+  readonly fisherExamples?: number;
   readonly json?: true;
 }
 
@@ -36,6 +37,11 @@ export function register(program: Command): void {
       "--re-expand <when>",
       "Hessians of the tasks: those of the recipe (never), estimated at the merge (once),\nor at every step (always) (default: once)",
       oneOf("never", "once", "always"),
+    )
+    .option(
+      "--fisher-examples <n>",
+      "the most examples of each task for these Hessians (default: 200)",
+      positiveInteger,
     )
     .option(
       "--hold-out <share>",

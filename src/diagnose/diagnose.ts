@@ -14,6 +14,7 @@ import { figuresOf, type Names } from "./figures.js";
 import { findingsOf } from "./findings.js";
 import { calibrate } from "./calibration.js";
 import type { DiagnosedScheme, DiagnosedTask, Diagnosis, SweepPoint } from "./diagnosis.js";
+import { measureSweep } from "./measured-sweep.js";
 import { openProblem, type Problem } from "./problem.js";
 import {
   type SchemeValues,
@@ -140,6 +141,18 @@ async function measure(
   const complete = tasks.every(
     (_, t) => withData.includes(t) || tensors.every(({ alphas }) => alphas[t] === 0),
   );
+  const [own] = schemes;
+  const measuredSweep =
+    gradients === undefined || measured === undefined || own === undefined || !complete
+      ? []
+      : await measureSweep(problem, gradients, {
+          merged: own.folder,
+          withData,
+          known: (t, factor, method) =>
+            factor === 0
+              ? measured.baseLosses[t]
+              : measured.losses[schemes.findIndex((scheme) => scheme.method === method)]?.[t],
+        });
   const metric = hasCurvature ? METRIC_SHARE * meanPrecision(problem) : undefined;
   const trainSizes = tasks.map(({ trainSize }) => trainSize);
   const sweep = new Sums();
@@ -147,16 +160,16 @@ async function measure(
   try {
     for (const { folder } of schemes) merged.push(await openCheckpoint(folder));
     for (const tensor of tensors) {
-      const own = sumsOf(tensor.name);
+      const tensorSums = sumsOf(tensor.name);
       const values = problem.read(tensor);
       const expansion = expand(values, guard);
-      sumTasks(own, expansion, tensor.alphas);
+      sumTasks(tensorSums, expansion, tensor.alphas);
       sumSweep(sweep, expansion, tensor.alphas, FACTORS, trainSizes);
       merged.forEach((checkpoint, m) => {
         const entry = checkpoint.tensors.get(tensor.name);
         if (entry === undefined) throw new RangeError(`the merge lost ${tensor.name}`);
         sumScheme(
-          own,
+          tensorSums,
           m,
           values.theta0,
           {
@@ -194,6 +207,7 @@ async function measure(
       return {
         name,
         weight: uniformWeight(problem, t),
+        ...(isRemoved(problem, t) ? { removed: true } : {}),
         train_size: trainSize ?? size?.trainSize,
         examples: size?.examples,
         loss: measured?.expertLosses[t],
@@ -215,6 +229,7 @@ async function measure(
       if (arithmetic === undefined || matching === undefined) return [];
       return [{ factor, task_arithmetic: arithmetic, gradient_matching: matching }];
     }),
+    ...(measuredSweep.length === 0 ? {} : { measured_sweep: measuredSweep }),
     calibration: measured && calibrate(measured, whole, trainSizes),
     warnings: [
       ...problem.warnings,
@@ -343,6 +358,10 @@ function meanPrecision(problem: Problem): number {
     elements += tensor.elements;
   }
   return elements === 0 ? 0 : sum / elements;
+}
+
+function isRemoved({ tensors }: Problem, t: number): boolean {
+  return tensors.some(({ alphas }) => (alphas[t] ?? 0) < 0);
 }
 
 /** αₜ where it is the same in every tensor. */

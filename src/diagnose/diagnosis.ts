@@ -17,6 +17,8 @@ export interface Diagnosis {
   readonly tensors: readonly PartFigures[];
   /** The mean loss, in nats for each example, by which curvature predicts the tasks to rise with all weights times `factor`. */
   readonly sweep: readonly SweepPoint[];
+  /** The mean loss that was measured on some of the examples, with all weights times `factor`; absent where a task has no data. */
+  readonly measured_sweep?: readonly MeasuredSweepPoint[] | undefined;
   /** How much larger the losses rise than curvature predicts; absent without data or Fishers. */
   readonly calibration?: Calibration | undefined;
   readonly findings: readonly Finding[];
@@ -27,6 +29,8 @@ export interface DiagnosedTask {
   readonly name: string;
   /** αₜ; undefined where it differs between tensors. */
   readonly weight: number | undefined;
+  /** Whether it has a negative weight: its loss is to be large, and it is left out of means. */
+  readonly removed?: true | undefined;
   /** Nₜ */
   readonly train_size: number | undefined;
   /** Examples that the gradients are of. */
@@ -63,6 +67,14 @@ export interface SweepPoint {
   readonly factor: number;
   readonly task_arithmetic: number;
   readonly gradient_matching: number;
+}
+
+/** Mean losses in nats for each example, over the tasks that are not removed; factor 0 is the base. */
+export interface MeasuredSweepPoint {
+  readonly factor: number;
+  readonly task_arithmetic: number;
+  /** Absent without Fishers. */
+  readonly gradient_matching: number | undefined;
 }
 
 /** Something that follows, in words. */

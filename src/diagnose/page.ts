@@ -55,10 +55,14 @@ const MARKED: Partial<Record<DiagnosisTopic, string>> = {
   methods: "The smallest mismatch, residual and loss are bold.",
   layers: "The smallest of each layer is bold.",
   losses: "The smallest of the merges is bold.",
+  weights: "The smallest measured loss of each method is bold.",
 };
 
 const blockOf = ({ topic, title, note, columns, rows }: DiagnosisTable): Block => {
-  const bold = MARKED[topic];
+  const isMarked = rows.some((row) =>
+    row.some((cell) => typeof cell !== "string" && cell.best === true),
+  );
+  const bold = isMarked ? MARKED[topic] : undefined;
   return {
     kind: "table",
     title,

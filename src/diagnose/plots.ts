@@ -6,6 +6,7 @@ import { swatch } from "../report/swatch.js";
 import { logTicks, tickText } from "../report/ticks.js";
 import type { Diagnosis } from "./diagnosis.js";
 import type { SchemeFigures } from "./figures.js";
+import { weightsOf } from "./findings.js";
 
 /** A row of figures: the mismatch of one method in one layer. */
 interface LayerPoint {
@@ -99,8 +100,7 @@ export function layerFigure({ all, layers }: Diagnosis): readonly Block[] {
 export function sweepFigure({ sweep, tasks }: Diagnosis): readonly Block[] {
   const base = sweep.find(({ factor }) => factor === 0);
   if (base === undefined) return [];
-  const uniform = tasks.every(({ weight }) => weight === tasks[0]?.weight);
-  const unit = uniform ? (tasks[0]?.weight ?? 1) : 1;
+  const { uniform, unit } = weightsOf(tasks);
   // Closer ones have no room for their labels.
   const shown = sweep.filter(({ factor }) => Number.isInteger(Number((10 * factor).toFixed(6))));
   const names = ["gradient_matching", "task_arithmetic"] as const;

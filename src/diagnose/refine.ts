@@ -40,6 +40,8 @@ export interface RefineOptions extends TaskGradientOptions {
    * default), or `always`, at every point.
    */
   readonly reexpand?: "never" | "once" | "always" | undefined;
+  /** The most examples of each task for a Fisher that is estimated here; 200 by default. */
+  readonly fisherExamples?: number | undefined;
   /** Where merged models are put meanwhile; by default the folder for temporary files. */
   readonly scratch?: string | undefined;
   readonly workers?: number | undefined;
@@ -70,6 +72,8 @@ export interface Refinement {
 }
 
 const HOLD_OUT = 0.2;
+/** A Fisher decides the length of the steps and not their end: a rough one does, and examples cost a backward pass each. */
+const FISHER_EXAMPLES = 200;
 /** Points, gradients and curvatures in float64, and what the threads hold of the network. */
 const BYTES_PER_ELEMENT = 80;
 /** λ in means of H̄: Fishers of some hundred examples are zero by chance at coordinates where the loss is not flat. */
@@ -327,7 +331,11 @@ function estimatedCurvature({
   readonly merged: string;
   readonly scratch: string;
 }): CurvatureAt {
-  const { examples, maxLength, textColumn, pairColumn, labelColumn } = options;
+  const { maxLength, textColumn, pairColumn, labelColumn } = options;
+  const examples = Math.min(
+    options.examples ?? Infinity,
+    options.fisherExamples ?? FISHER_EXAMPLES,
+  );
   const { threads, device, onProgress, signal } = options;
   const columns = { textColumn, pairColumn, labelColumn };
   const same = { ...columns, examples, maxLength, threads, device, onProgress, signal };

@@ -2,6 +2,7 @@ import { type Cell, cellText, leastOf } from "../report/cell.js";
 import type { Column } from "../report/table.js";
 import type { Diagnosis } from "./diagnosis.js";
 import type { PartFigures, SchemeFigures } from "./figures.js";
+import { meanLoss, weightsOf } from "./findings.js";
 import { shortNames } from "./names.js";
 
 /** A table of a diagnosis, for a terminal and for a page alike. */
@@ -29,13 +30,8 @@ export function diagnosisTables(diagnosis: Diagnosis): readonly DiagnosisTable[]
     .filter(({ rows }) => rows.length > 0);
 }
 
-function schemeTable({ all, schemes }: Diagnosis): DiagnosisTable {
-  const means = all.schemes.map((_, m) => {
-    const losses = (schemes[m]?.losses ?? []).filter((loss) => loss !== undefined);
-    return losses.length > 0 && losses.length === all.tasks.length
-      ? losses.reduce((sum, loss) => sum + loss, 0) / losses.length
-      : undefined;
-  });
+function schemeTable({ all, schemes, tasks }: Diagnosis): DiagnosisTable {
+  const means = all.schemes.map((_, m) => meanLoss(tasks, schemes[m]?.losses ?? []));
   const leastMismatch = leastOf(all.schemes.map(({ mismatch }) => mismatch));
   const leastResidual = leastOf(all.schemes.map(({ residual }) => residual));
   const leastScaled = leastOf(all.schemes.map(({ residual_scaled: scaled }) => scaled));
@@ -43,7 +39,7 @@ function schemeTable({ all, schemes }: Diagnosis): DiagnosisTable {
   return {
     topic: "methods",
     title: "Methods, with the weights of the recipe",
-    note: "Mismatch and residual of the joint objective at the merged point; predicted: by curvature alone, relative to gradient matching. Losses in nats for each training example.",
+    note: "Mismatch and residual of the joint objective at the merged point; predicted: by curvature alone, relative to gradient matching; ±: how much of the figure is noise of having few examples. Losses in nats for each training example.",
     columns: [
       { title: "method" },
       right("distance"),
@@ -61,9 +57,9 @@ function schemeTable({ all, schemes }: Diagnosis): DiagnosisTable {
       figures.scheme === "gradient_matching" && figures.predicted_mismatch !== undefined
         ? "0"
         : number(figures.predicted_mismatch),
-      marked(figures.mismatch, leastMismatch, number),
+      marked(figures.mismatch, leastMismatch, withNoise(figures.mismatch_noise)),
       decimal(figures.agreement),
-      marked(figures.residual, leastResidual, number),
+      marked(figures.residual, leastResidual, withNoise(figures.residual_noise)),
       marked(figures.residual_scaled, leastScaled, number),
       marked(means[m], leastLoss, decimal),
     ]),
@@ -76,6 +72,12 @@ const marked = (
   isBest: (value: number | undefined) => boolean,
   show: (value: number | undefined) => string,
 ): Cell => (value === undefined ? "" : { text: show(value), best: isBest(value) });
+
+/** 30 ± 12: of a length of 30, the noise alone has 12. */
+const withNoise =
+  (noise: number | undefined) =>
+  (value: number | undefined): string =>
+    noise === undefined || noise === 0 ? number(value) : `${number(value)} ± ${number(noise)}`;
 
 function taskTable({ all, tasks }: Diagnosis): DiagnosisTable {
   const names = shortNames(tasks.map(({ name }) => name));
@@ -118,7 +120,8 @@ function lossTable({ all, tasks, schemes }: Diagnosis): DiagnosisTable {
     columns: [{ title: "task" }, right("own"), ...schemes.map(({ method }) => right(method))],
     rows: all.tasks.flatMap(({ task }, t): Cell[][] => {
       const values = schemes.map(({ losses }) => losses[t]);
-      const isLeast = leastOf(values);
+      // The loss of a task that is removed is to be large.
+      const isLeast = tasks[t]?.removed === true ? () => false : leastOf(values);
       const own = tasks[t]?.loss;
       return own === undefined && values.every((value) => value === undefined)
         ? []
@@ -191,26 +194,46 @@ function layerTable({ layers, all }: Diagnosis): DiagnosisTable {
   };
 }
 
-function sweepTable({ sweep, tasks }: Diagnosis): DiagnosisTable {
-  const uniform = tasks.every(({ weight }) => weight === tasks[0]?.weight);
-  const unit = uniform ? (tasks[0]?.weight ?? 1) : 1;
+function sweepTable({ sweep, measured_sweep: measured = [], tasks }: Diagnosis): DiagnosisTable {
+  const { uniform, unit } = weightsOf(tasks);
+  const factors = new Set([...sweep, ...measured].map(({ factor }) => factor));
+  const leastMatching = leastOf(measured.map((point) => point.gradient_matching));
+  const leastArithmetic = leastOf(measured.map((point) => point.task_arithmetic));
+  const base = sweep.find(({ factor }) => factor === 0);
+  const notes = [
+    ...(measured.length === 0
+      ? []
+      : ["Mean loss of the tasks in nats, measured on at most 100 examples of each."]),
+    ...(sweep.length === 0
+      ? []
+      : [
+          "Predicted: the mean rise of the tasks' losses from their own optima by curvature alone, as a share of that at the base: 100% is no better than the base.",
+        ]),
+  ];
   return {
     topic: "weights",
-    title: "Predicted rise by weight",
-    note: "The mean rise of the tasks' losses from their own optima that curvature predicts, as a share of that at the base: 100% is no better than the base.",
+    title: "By weight",
+    note: notes.join(" "),
     columns: [
       { title: uniform ? "weight" : "factor", align: "right" },
       right("gradient_matching"),
       right("task_arithmetic"),
+      right("predicted: gradient_matching"),
+      right("task_arithmetic"),
     ],
-    rows: sweep.map((point) => {
-      const base = sweep.find(({ factor }) => factor === 0);
-      return [
-        number(unit * point.factor),
-        percent(base && point.gradient_matching / base.gradient_matching),
-        percent(base && point.task_arithmetic / base.task_arithmetic),
-      ];
-    }),
+    rows: [...factors]
+      .toSorted((a, b) => a - b)
+      .map((factor) => {
+        const here = (point: { readonly factor: number }): boolean => point.factor === factor;
+        const [loss, rise] = [measured.find(here), sweep.find(here)];
+        return [
+          number(unit * factor),
+          marked(loss?.gradient_matching, leastMatching, decimal),
+          marked(loss?.task_arithmetic, leastArithmetic, decimal),
+          percent(base && rise && rise.gradient_matching / base.gradient_matching),
+          percent(base && rise && rise.task_arithmetic / base.task_arithmetic),
+        ];
+      }),
   };
 }
 

@@ -49,11 +49,15 @@ interface Loaded {
   /** The same in two halves, by chance: files may be sorted. */
   readonly halves: readonly (readonly EncodedExample[])[];
   readonly heldOut: readonly EncodedExample[];
+  readonly sample: readonly EncodedExample[];
   readonly trainSize: number;
 }
 
-/** Which examples of a task: those that are used, or those that were held out from them. */
-export type Part = "used" | "held out";
+/** Which examples of a task: those that are used, some of these by chance, or those that were held out from them. */
+export type Part = "used" | "sample" | "held out";
+
+/** The most examples of a sample. */
+const SAMPLE = 100;
 
 /** Which random order parts examples; any would do, and it is always the same. */
 const SPLIT_SEED = 0;
@@ -116,6 +120,12 @@ export class TaskGradients {
     return { examples: examples.length, heldOut: heldOut.length, trainSize };
   }
 
+  /** Whether the sample is all that is used. */
+  isSampleWhole(t: number): boolean {
+    const { examples, sample } = this.#task(t);
+    return sample.length === examples.length;
+  }
+
   /** The tensors of the base that have gradients. */
   get tensors(): ReadonlySet<string> {
     return new Set([...this.#base.tensors.values()].map(({ name }) => name));
@@ -161,8 +171,7 @@ export class TaskGradients {
     stage?: string,
     part: Part = "used",
   ): Promise<number> {
-    const { heldOut, examples: used } = this.#task(t);
-    const examples = part === "used" ? used : heldOut;
+    const examples = examplesOf(this.#task(t), part);
     return (await this.#engine.loss(this.#byTensor(weights), examples, stage)) / examples.length;
   }
 
@@ -178,9 +187,10 @@ export class TaskGradients {
     stage?: string,
     part: Part = "used",
   ): Promise<TaskGradient> {
-    const { task, heldOut, halves, trainSize, ...loaded } = this.#task(t);
-    const examples = part === "used" ? loaded.examples : heldOut;
-    const parts = part === "used" ? halves : [heldOut];
+    const loaded = this.#task(t);
+    const { task, halves, trainSize } = loaded;
+    const examples = examplesOf(loaded, part);
+    const parts = part === "used" ? halves : [examples];
     const results = await this.#engine.gradients(weights, parts, stage);
     const parameterOf = new Map([...this.#base.tensors].map(([name, entry]) => [entry.name, name]));
     const n = examples.length;
@@ -238,8 +248,14 @@ function split(task: TaskData, examples: readonly EncodedExample[], share: numbe
     examples: inOrder(used),
     halves: halves.filter(({ length }) => length > 0).map(inOrder),
     heldOut: inOrder(order.subarray(0, held)),
+    sample: inOrder(used.subarray(0, SAMPLE)),
     trainSize,
   };
+}
+
+function examplesOf(loaded: Loaded, part: Part): readonly EncodedExample[] {
+  if (part === "used") return loaded.examples;
+  return part === "sample" ? loaded.sample : loaded.heldOut;
 }
 
 function weightsOf(model: Model): WeightsAt {

@@ -1,11 +1,12 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Diagnosis } from "../../src/diagnose/diagnosis.js";
 import type * as DiagnoseModule from "../../src/diagnose/diagnose.js";
 import type { SchemeFigures } from "../../src/diagnose/figures.js";
 import { importBuilt } from "../built.js";
-import { gradmerge, temporaryFolder } from "../run/command.js";
+import { built, gradmerge, temporaryFolder } from "../run/command.js";
 import { type SmallMerge, smallMerge } from "./network.js";
 
 const { diagnose } = await importBuilt<typeof DiagnoseModule>("diagnose/diagnose.js");
@@ -98,6 +99,62 @@ describe("a merge of two experts of a real network", () => {
     expect(without.calibration).toBeUndefined();
   });
 
+  it("measures the loss at multiples of the weights: at 0 that of the base, at 1 those of the merges, within 1e-6", () => {
+    const points = withData.measured_sweep ?? [];
+    expect(points.map(({ factor }) => factor)).toEqual([0, 0.25, 0.5, 1, 1.5, 2]);
+    const meanOf = (losses: readonly (number | undefined)[]): number =>
+      losses.reduce<number>((sum, loss) => sum + (loss ?? NaN), 0) / losses.length;
+    const base = meanOf(withData.tasks.map((task) => task.base_loss));
+    expect(points[0]?.task_arithmetic).toBeCloseTo(base, 6);
+    expect(points[0]?.gradient_matching).toBeCloseTo(base, 6);
+    const [matching, arithmetic] = withData.schemes;
+    expect(points[3]?.gradient_matching).toBeCloseTo(meanOf(matching?.losses ?? []), 6);
+    expect(points[3]?.task_arithmetic).toBeCloseTo(meanOf(arithmetic?.losses ?? []), 6);
+    expect(without.measured_sweep).toBeUndefined();
+  });
+
+  it("measures at half of the weights what the recipe with half of the weights is measured at, within 1e-5", async () => {
+    const recipe = join(root, "half.yaml");
+    const text = readFileSync(small.recipe, "utf8")
+      .replace("weight: 0.5", "weight: 0.25")
+      .replace("./first\n", "./first\n    parameters: { weight: 0.5 }\n");
+    writeFileSync(recipe, text);
+    const half = await diagnose({ recipe, data: small.data, threads: 1, workers: 1 });
+    const meanOf = (losses: readonly (number | undefined)[] = []): number =>
+      losses.reduce<number>((sum, loss) => sum + (loss ?? NaN), 0) / losses.length;
+    const point = withData.measured_sweep?.find(({ factor }) => factor === 0.5);
+    expect(point?.gradient_matching).toBeCloseTo(meanOf(half.schemes[0]?.losses), 5);
+    expect(point?.task_arithmetic).toBeCloseTo(meanOf(half.schemes[1]?.losses), 5);
+  });
+
+  it("leaves a removed task out of the means that methods and weights are compared by", async () => {
+    const recipe = join(root, "removed.yaml");
+    writeFileSync(
+      recipe,
+      `merge_method: gradient_matching
+base_model: ./base
+models:
+  - { model: ./first }
+  - { model: ./second, parameters: { weight: -0.25 } }
+`,
+    );
+    const {
+      tasks,
+      schemes,
+      findings,
+      measured_sweep: points,
+    } = await diagnose({
+      recipe,
+      data: small.data,
+      threads: 1,
+      workers: 1,
+    });
+    expect(tasks.map(({ removed }) => removed)).toEqual([undefined, true]);
+    expect(points?.[0]?.task_arithmetic).toBeCloseTo(tasks[0]?.base_loss ?? NaN, 6);
+    expect(points?.[3]?.task_arithmetic).toBeCloseTo(schemes[1]?.losses[0] ?? NaN, 6);
+    expect(findings[0]?.text).toMatch(/training loss of the tasks that are kept is/);
+  });
+
   it("has the losses of the tasks lowest at their own experts", () => {
     for (const [t, { loss = NaN }] of withData.tasks.entries()) {
       for (const { losses } of withData.schemes) expect(losses[t] ?? NaN).toBeGreaterThan(loss);
@@ -146,9 +203,11 @@ models:
 `,
     );
     const plain = await diagnose({ recipe, data: small.data, threads: 2 });
+    // Those of the models are there: averaging by them needs none of the base.
     expect(plain.schemes.map(({ method }) => method)).toEqual([
       "ties",
       "task_arithmetic",
+      "fisher",
       "linear",
     ]);
     expect(plain.warnings[0]).toContain("no curvature");
@@ -288,8 +347,45 @@ describe("the command", () => {
     rmSync(out, { recursive: true });
   });
 
+  it("leaves nothing in the folder for temporary files at Ctrl-C", async () => {
+    const scratch = join(root, "scratch");
+    mkdirSync(scratch);
+    // Many examples: the work is far from done when the signal comes.
+    const long = join(root, "long.jsonl");
+    writeFileSync(long, readFileSync(small.data.first, "utf8").repeat(100));
+    const files = ["--data", `first=${long}`, "--data", `second=${long}`];
+    const child = spawn(
+      process.execPath,
+      [built("cli/main.js"), "diagnose", small.recipe, ...files, "--threads", "1"],
+      { env: { ...process.env, TMPDIR: scratch }, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    let said = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+    const ended = new Promise((resolve) => {
+      child.on("close", resolve);
+    });
+    const begun = setInterval(() => {
+      if (readdirSync(scratch).length === 0) return;
+      clearInterval(begun);
+      child.kill("SIGINT");
+    }, 20);
+    const status = await ended;
+    clearInterval(begun);
+    expect(said).toContain("error: interrupted");
+    expect(status).toBe(1);
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+
+  it("refuses an output below a file before it does anything", async () => {
+    const out = join(small.recipe, "diagnosis");
+    const { status, stderr } = await gradmerge(["diagnose", "no-such-recipe.yaml", "--out", out]);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/the output cannot be made[^]*recipe\.yaml, which is a file/);
+  });
+
   it.each([
     [["--data", "first"], "Expected NAME=FILE"],
+    [["--data", "./first=a", "--data", "first=b"], "one model is given data twice"],
     [["--data", "first=a", "--data", "first=b"], "given twice"],
     [["--examples", "0"], "from 1 up"],
   ])("refuses %j", async (flags, message) => {
