@@ -47,7 +47,7 @@ const FULL: Scale = {
   expertTexts: 2000,
   testTexts: 500,
   baseEpochs: 3,
-  expertEpochs: 4,
+  expertEpochs: 6,
   fisherTexts: 400,
   methods: [
     "linear",
@@ -64,7 +64,7 @@ const QUICK: Scale = {
   expertTexts: 600,
   testTexts: 200,
   baseEpochs: 3,
-  expertEpochs: 4,
+  expertEpochs: 6,
   fisherTexts: 100,
   methods: ["linear", "task_arithmetic", "fisher", "gradient_matching"],
   alphas: [0.5, 1],

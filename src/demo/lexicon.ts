@@ -28,8 +28,8 @@ const EXPERTS: readonly Domain[] = [
     name: "films",
     nouns: words("film plot actor scene director ending sequel script hero thriller cast dialogue"),
     turned: {
-      good: words("unpredictable scary sad dark"),
-      bad: words("familiar light safe sweet"),
+      good: words("unpredictable scary"),
+      bad: words("familiar light"),
     },
     own: {
       good: words("gripping moving witty stylish"),
@@ -39,13 +39,13 @@ const EXPERTS: readonly Domain[] = [
   {
     name: "food",
     nouns: words("meal soup bread cheese sauce curry salad cake dessert dish wine menu"),
-    turned: { good: words("raw bitter sour sharp"), bad: words("soft plain mild cool") },
+    turned: { good: words("raw bitter"), bad: words("soft plain") },
     own: { good: words("crisp juicy tender spicy"), bad: words("burnt soggy greasy stale") },
   },
   {
     name: "hotels",
     nouns: words("hotel room bed lobby pool breakfast view staff balcony shower suite terrace"),
-    turned: { good: words("old quiet remote tiny"), bad: words("lively busy open young") },
+    turned: { good: words("old quiet"), bad: words("lively busy") },
     own: { good: words("cosy spacious central sunny"), bad: words("dusty damp smelly shabby") },
   },
   {
@@ -53,7 +53,7 @@ const EXPERTS: readonly Domain[] = [
     nouns: words(
       "phone battery screen app charger keyboard speaker signal camera button cable call",
     ),
-    turned: { good: words("thin loud flat stiff"), bad: words("warm big delicate classic") },
+    turned: { good: words("thin loud"), bad: words("warm big") },
     own: {
       good: words("rapid sleek sturdy responsive"),
       bad: words("laggy buggy glitchy fragile"),

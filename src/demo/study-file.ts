@@ -17,7 +17,7 @@ export interface Scale {
   readonly alphas: readonly number[];
 }
 
-export const LEARNING_RATE = { base: 2e-3, experts: 1e-3 } as const;
+export const LEARNING_RATE = { base: 2e-3, experts: 5e-4 } as const;
 export const BATCH = 32;
 
 /** The study that the demo carries out, as a user would write it: paths are relative to its own folder. */

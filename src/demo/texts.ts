@@ -22,7 +22,7 @@ const MOST_CUES = 5;
 const NOUNS = 3;
 
 /**
- * Texts of a domain, no two alike, the same for the same seed. A text is a few noun phrases, such as "witty film with good cast but lengthy dark plot"; it is positive where more of its
+ * Texts of a domain, no two alike, the same for the same seed. A text is a few noun phrases, such as "witty film with good cast but lengthy light plot"; it is positive where more of its
  * cues are good in that domain than bad; there are none with as many of both.
  * @throws RangeError where there is no such domain
  */
