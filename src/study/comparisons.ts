@@ -249,3 +249,27 @@ function ranksOf(values: readonly number[]): readonly number[] {
 /** Of merges: r of log₁₀ of the mismatch and the error. */
 export const mismatchCorrelation = (points: readonly MismatchPoint[]): number | undefined =>
   correlation(points.map(({ mismatch, error }) => [Math.log10(mismatch), error]));
+
+/**
+ * The same among merges of one α and one seed. α is a factor of the mismatch itself (docs/mismatch.md): over several α the mismatch also
+ * varies for that reason, which says nothing of the error.
+ * @returns r of every α and seed with at least three methods that have α, by α
+ */
+export function mismatchCorrelationsAtAlpha(
+  points: readonly MismatchPoint[],
+): ReadonlyMap<number, readonly number[]> {
+  const groups = new Map<string, MismatchPoint[]>();
+  for (const point of points) {
+    if (point.alpha === null) continue;
+    const key = `${point.alpha} ${point.seed}`;
+    groups.set(key, [...(groups.get(key) ?? []), point]);
+  }
+  const found = new Map<number, readonly number[]>();
+  for (const group of groups.values()) {
+    const r = mismatchCorrelation(group);
+    const alpha = group[0]?.alpha;
+    if (r === undefined || alpha === null || alpha === undefined) continue;
+    found.set(alpha, [...(found.get(alpha) ?? []), r]);
+  }
+  return found;
+}

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type Claim, claims, verdictOf } from "../../src/study/claims.js";
 import type { StudyResults } from "../../src/study/results.js";
+import { mismatchCorrelation, mismatchCorrelationsAtAlpha } from "../../src/study/comparisons.js";
 import { sampleResults } from "./sample.js";
 
 /** The five in their order, with plain spaces. */
@@ -132,5 +133,37 @@ describe("verdictOf", () => {
     [0, 0, "not tested"],
   ])("of %i in %i cases: %s", (count, of, word) => {
     expect(verdictOf(count, of).word).toBe(word);
+  });
+});
+
+describe("the correlation of mismatch and error at one α", () => {
+  const point = (alpha: number | null, seed: number, mismatch: number, error: number) => ({
+    method: "ties",
+    alpha,
+    seed,
+    mismatch,
+    value: 1 - error,
+    error,
+  });
+  const points = [
+    // With α = 1 and 2 the errors are alike and the mismatches ten times as large: 1, 2, 3 against 2, 3, 4 in log₁₀.
+    ...[10, 100, 1000].map((mismatch, k) => point(1, 1, mismatch, k / 10)),
+    ...[100, 1000, 10_000].map((mismatch, k) => point(2, 1, mismatch, k / 10)),
+    // Against the order in another seed; two points, or none with α, are no correlation.
+    ...[1000, 100, 10].map((mismatch, k) => point(2, 2, mismatch, k / 10)),
+    ...[10, 100].map((mismatch, k) => point(3, 1, mismatch, k / 10)),
+    ...[10, 100, 1000].map((mismatch, k) => point(null, 1, mismatch, k / 10)),
+  ];
+
+  it("is that of each α and seed", () => {
+    const found = mismatchCorrelationsAtAlpha(points);
+    expect([...found.keys()]).toEqual([1, 2]);
+    expect(found.get(1)).toEqual([expect.closeTo(1, 12)]);
+    expect(found.get(2)).toEqual([expect.closeTo(1, 12), expect.closeTo(-1, 12)]);
+  });
+
+  it("is higher than that over several α, which mixes them", () => {
+    // Deviations (−1.5 −0.5 0.5 −0.5 0.5 1.5) and (−1 0 1 −1 0 1)/10: 4 / √(5.5 · 4).
+    expect(mismatchCorrelation(points.slice(0, 6))).toBeCloseTo(4 / Math.sqrt(5.5 * 4), 12);
   });
 });
