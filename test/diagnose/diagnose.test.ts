@@ -27,8 +27,8 @@ describe("a merge of two experts of a real network", () => {
   let withData: Diagnosis;
   let without: Diagnosis;
   beforeAll(async () => {
-    withData = await diagnose({ recipe: small.recipe, data: small.data, threads: 2 });
-    without = await diagnose({ recipe: small.recipe });
+    withData = await diagnose({ recipe: small.recipe, data: small.data, threads: 2, workers: 1 });
+    without = await diagnose({ recipe: small.recipe, workers: 1 });
   }, 60_000);
 
   it("has the recipe's method first, then those that it is compared with", () => {
@@ -77,6 +77,7 @@ describe("a merge of two experts of a real network", () => {
       data: small.data,
       examples: 10,
       threads: 1,
+      workers: 1,
     });
     for (const scheme of all.schemes) {
       const { mismatch = NaN, mismatch_noise: noise = NaN, mismatch_unbiased: left = NaN } = scheme;
@@ -183,6 +184,7 @@ models:
       recipe: small.recipe,
       data: { first: small.data.first },
       threads: 1,
+      workers: 1,
     });
     expect(partial.all.tasks[0]?.gradient).toBeGreaterThan(0);
     expect(partial.all.tasks[1]?.gradient).toBeUndefined();
@@ -202,7 +204,7 @@ models:
   - { model: ./second, parameters: { weight: 0.5 } }
 `,
     );
-    const plain = await diagnose({ recipe, data: small.data, threads: 2 });
+    const plain = await diagnose({ recipe, data: small.data, threads: 1, workers: 1 });
     // Those of the models are there: averaging by them needs none of the base.
     expect(plain.schemes.map(({ method }) => method)).toEqual([
       "ties",
@@ -231,6 +233,7 @@ models:
       recipe,
       data: { first: small.data.first },
       threads: 1,
+      workers: 1,
     });
     expect(warnings[0]).toMatch(
       /no Fisher of \.\/second;.*gradmerge fisher \.\/second --data FILE --out .*second\/fisher\.safetensors/,
@@ -256,7 +259,12 @@ models:
   - { model: ./second, parameters: { weight: 0 } }
 `,
     );
-    const { sweep, findings } = await diagnose({ recipe, data: small.data, threads: 2 });
+    const { sweep, findings } = await diagnose({
+      recipe,
+      data: small.data,
+      threads: 1,
+      workers: 1,
+    });
     expect(sweep).toEqual([]);
     expect(findings.map(({ text }) => text).join()).not.toContain("NaN");
   });
@@ -273,7 +281,7 @@ models:
 parameters: { lambda: 2 }
 `,
     );
-    const { tasks, tensors, schemes } = await diagnose({ recipe });
+    const { tasks, tensors, schemes } = await diagnose({ recipe, workers: 1 });
     expect(tasks.map(({ weight }) => weight)).toEqual([undefined, 1]);
     const own = schemes.findIndex(({ method }) => method === "task_arithmetic");
     for (const { name, schemes: figures } of tensors) {
