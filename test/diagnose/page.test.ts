@@ -123,6 +123,48 @@ describe("diagnosisPage", () => {
   });
 });
 
+describe("noise and measured weights", () => {
+  const plain = sample(true);
+  const noisy: Diagnosis = {
+    ...plain,
+    all: {
+      ...plain.all,
+      schemes: plain.all.schemes.map((scheme) => ({
+        ...scheme,
+        mismatch_noise: 12,
+        residual_noise: 3,
+      })),
+    },
+    measured_sweep: [0, 0.25, 1].map((factor) => ({
+      factor,
+      task_arithmetic: 0.5 + factor,
+      gradient_matching: 0.5 - factor / 4,
+    })),
+  };
+
+  it("stand beside the figures, in the terminal and on the page", () => {
+    for (const text of [describeDiagnosis(noisy), diagnosisPage(noisy)]) {
+      expect(text).toContain("30 ± 12");
+      expect(text).toContain("7 ± 3");
+    }
+    expect(describeDiagnosis(plain)).not.toContain("30 ±");
+  });
+
+  it("have a row for every weight that was measured or predicted, the best marked", () => {
+    const table = diagnosisTables(noisy).find(({ topic }) => topic === "weights");
+    const rows = (table?.rows ?? []).map((row) => row.map(cellText));
+    // Weights are 0.5 times the factors.
+    expect(rows.map(([weight]) => weight)).toEqual(["0", "0.125", "0.25", "0.5", "1"]);
+    expect(rows[1]).toEqual(["0.125", "0.438", "0.750", "", ""]);
+    expect(rows[3]).toEqual(["0.5", "0.250", "1.500", "75%", "200%"]);
+    const best = (table?.rows ?? []).map((row) =>
+      row.map((cell) => typeof cell !== "string" && cell.best === true),
+    );
+    expect(best[0]?.[2]).toBe(true);
+    expect(best[3]?.[1]).toBe(true);
+  });
+});
+
 describe("describeDiagnosis", () => {
   it("has the same tables as words", () => {
     const text = describeDiagnosis(sample(true), 100);
