@@ -21,6 +21,8 @@ export const THRESHOLDS = {
   saturation: 0.5,
   /** The cosine of the predicted and the measured mismatch. */
   agreement: 0.5,
+  /** The noise of the measured mismatch over its length: here its square has half of the square of the mismatch. */
+  noise: Math.SQRT1_2,
   /** The share of coordinates without any curvature. */
   flat: 0.2,
 } as const;
@@ -281,8 +283,20 @@ function tellEvidence({ all, metric_damping: metric, tasks, schemes }: Facts, te
       `Worth getting: training data, --data NAME=FILE for each model${tasks.some(({ examples }) => examples !== undefined) ? " that has none" : ""}; a few hundred examples each measure the mismatch in place of predicting it.`,
     );
   }
+  const noisy = all.schemes.filter(
+    ({ mismatch, mismatch_noise: noise }) =>
+      mismatch !== undefined && noise !== undefined && noise > THRESHOLDS.noise * mismatch,
+  );
+  if (noisy.length > 0) {
+    tell(
+      "evidence",
+      `Worth getting: more examples (--examples). Of the mismatch of ${noisy.map(({ scheme }) => scheme).join(", ")} most is noise of having few; losses are surer than mismatches here.`,
+    );
+  }
+  // Of gradient matching the predicted mismatch is rounding alone, which nothing agrees with.
   const measured = all.schemes.find(
-    ({ agreement }) => agreement !== undefined && agreement < THRESHOLDS.agreement,
+    ({ scheme, agreement }) =>
+      scheme !== "gradient_matching" && agreement !== undefined && agreement < THRESHOLDS.agreement,
   );
   if (measured?.agreement !== undefined && schemes.length > 0) {
     tell(

@@ -58,7 +58,7 @@ function schemeTable({ all, schemes, tasks }: Diagnosis): DiagnosisTable {
         ? "0"
         : number(figures.predicted_mismatch),
       marked(figures.mismatch, leastMismatch, withNoise(figures.mismatch_noise)),
-      decimal(figures.agreement),
+      figures.scheme === "gradient_matching" ? "" : decimal(figures.agreement),
       marked(figures.residual, leastResidual, withNoise(figures.residual_noise)),
       marked(figures.residual_scaled, leastScaled, number),
       marked(means[m], leastLoss, decimal),

@@ -83,6 +83,37 @@ describe("overshooting", () => {
   });
 });
 
+describe("what the mismatch is worth", () => {
+  const scheme = (name: string, mismatch: number, noise: number, agreement: number) => ({
+    scheme: name,
+    distance: 1,
+    shares: [],
+    mismatch,
+    mismatch_noise: noise,
+    agreement,
+    tasks: [],
+  });
+  const schemes = [{ method: "gradient_matching", counts: {}, losses: [] }];
+  const saidOf = (own: ReturnType<typeof scheme>): string => {
+    const { all } = facts();
+    return said(facts({ schemes, all: { ...all, schemes: [own] } }), "evidence").join("\n");
+  };
+
+  it("is little where noise has more than half of its square, which asks for more examples", () => {
+    expect(saidOf(scheme("linear", 10, 7.2, 1))).toMatch(
+      /more examples[^]*mismatch of linear most is noise/,
+    );
+    expect(saidOf(scheme("linear", 10, 7, 1))).not.toContain("noise");
+  });
+
+  it("is held against the prediction, except for gradient matching, whose prediction is 0", () => {
+    expect(saidOf(scheme("linear", 10, 0, 0.4))).toContain(
+      "mismatch of linear is hardly the predicted",
+    );
+    expect(saidOf(scheme("gradient_matching", 10, 0, 0))).not.toContain("hardly the predicted");
+  });
+});
+
 describe("a removed task", () => {
   const losses = { gradient_matching: [0.2, 0.3], task_arithmetic: [0.1, 5] };
   const schemes = Object.entries(losses).map(([method, own]) => ({
