@@ -43,6 +43,11 @@ type Thread = WorkerThread<GradientSetup, GradientRequest, GradientReply>;
 /** Places of a micro-batch, examples × length, and the most examples: enough for fast products, little enough for memory. */
 const BATCH_PLACES = 2048;
 const MOST_EXAMPLES = 32;
+/**
+ * Of the memory, for sessions of several shapes that are kept ready by all threads: making one anew takes less than a second, while two
+ * programs that each kept half of the memory would end each other.
+ */
+const KEPT_SHARE = 1 / 16;
 
 /**
  * Losses of one network and their gradients, at any weights and on any examples: ℓ = −ln p(y | x) with the observed label, for
@@ -213,8 +218,11 @@ export class GradientEngine {
         hint: "use a machine with more memory; what needs no data (gradmerge diagnose without --data) goes tensor by tensor",
       });
     }
-    const left = Math.max(0, budget - shared - threads * ofThread) / threads;
-    return { threads, sessionPlaces: Math.max(2 * places, Math.floor(left / perPlace)) };
+    const left = Math.max(
+      0,
+      Math.min(totalmem() * KEPT_SHARE, budget - shared - threads * ofThread),
+    );
+    return { threads, sessionPlaces: Math.max(2 * places, Math.floor(left / threads / perPlace)) };
   }
 
   #start(threads: number) {
