@@ -1,7 +1,7 @@
 import { type Block, renderPage } from "../report/page.js";
 import type { Diagnosis } from "./diagnosis.js";
 import { shortNames } from "./names.js";
-import { layerFigure, sweepFigure } from "./plots.js";
+import { layerFigure, sweepFigures } from "./plots.js";
 import { type DiagnosisTable, type DiagnosisTopic, diagnosisTables } from "./tables.js";
 
 /** The diagnosis as a page that needs nothing else. */
@@ -43,7 +43,7 @@ export function diagnosisPage(diagnosis: Diagnosis): string {
       ),
       ...section("Methods", of("methods")),
       ...section("Layers", [...layerFigure(diagnosis), ...of("layers")]),
-      ...section("Weights", [...sweepFigure(diagnosis), ...of("weights")]),
+      ...section("Weights", [...sweepFigures(diagnosis), ...of("weights")]),
       ...section("Tasks", [...of("tasks"), ...of("losses"), ...of("pairs")]),
     ],
     footer: `gradmerge ${gradmerge}${recipe === undefined ? "" : ` · ${recipe}`} · figures of every tensor in diagnosis.json`,

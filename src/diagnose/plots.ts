@@ -96,27 +96,86 @@ export function layerFigure({ all, layers }: Diagnosis): readonly Block[] {
   ];
 }
 
-/** The predicted rise of the losses by weight. */
-export function sweepFigure({ sweep, tasks }: Diagnosis): readonly Block[] {
+const SWEPT = ["gradient_matching", "task_arithmetic"] as const;
+
+/** The losses by weight: measured where there is data, and as curvature predicts them. */
+export function sweepFigures(diagnosis: Diagnosis): readonly Block[] {
+  return [...measuredFigure(diagnosis), ...predictedFigure(diagnosis)];
+}
+
+function measuredFigure({ measured_sweep: measured = [], tasks }: Diagnosis): readonly Block[] {
+  const base = measured.find(({ factor }) => factor === 0);
+  return linesByWeight(
+    tasks,
+    SWEPT.map((name) => ({
+      name,
+      points: measured.map((point) => ({ factor: point.factor, y: point[name] })),
+    })),
+    {
+      description: "The measured mean loss of the tasks by the weight that they are given",
+      label: "↑ mean loss in nats, logarithmic",
+      base: base?.task_arithmetic,
+      caption:
+        "The mean training loss of the tasks, measured, by the weight that all of them are given.",
+    },
+  );
+}
+
+function predictedFigure({ sweep, tasks }: Diagnosis): readonly Block[] {
   const base = sweep.find(({ factor }) => factor === 0);
   if (base === undefined) return [];
-  const { uniform, unit } = weightsOf(tasks);
   // Closer ones have no room for their labels.
   const shown = sweep.filter(({ factor }) => Number.isInteger(Number((10 * factor).toFixed(6))));
-  const names = ["gradient_matching", "task_arithmetic"] as const;
-  const series = names.flatMap((name) => {
-    const points = shown
-      .map((point) => ({ x: unit * point.factor, y: point[name] / base[name] }))
-      .filter(({ y }) => y > 0 && Number.isFinite(y));
-    return points.length === 0 ? [] : [{ name, points }];
+  return linesByWeight(
+    tasks,
+    SWEPT.map((name) => ({
+      name,
+      points: shown.map((point) => ({ factor: point.factor, y: point[name] / base[name] })),
+    })),
+    {
+      description: "The predicted rise of the tasks' losses by the weight that they are given",
+      label: "↑ predicted rise of the losses (1 = the base), logarithmic",
+      base: 1,
+      caption:
+        "How far curvature predicts the losses of the tasks to be from their own optima, by the weight that all of them are given; below 1 it is better than the base.",
+    },
+  );
+}
+
+/** A line for each method over the weights, on a logarithmic scale, for wide and for narrow screens; nothing where no method has points. */
+function linesByWeight(
+  tasks: Diagnosis["tasks"],
+  lines: readonly {
+    readonly name: string;
+    readonly points: readonly { readonly factor: number; readonly y: number | undefined }[];
+  }[],
+  {
+    description,
+    label,
+    base,
+    caption,
+  }: {
+    readonly description: string;
+    readonly label: string;
+    /** Where the base is. */
+    readonly base: number | undefined;
+    readonly caption: string;
+  },
+): readonly Block[] {
+  const { uniform, unit } = weightsOf(tasks);
+  const series = lines.flatMap(({ name, points }) => {
+    const drawn = points.flatMap(({ factor, y }) =>
+      y !== undefined && y > 0 && Number.isFinite(y) ? [{ x: unit * factor, y }] : [],
+    );
+    return drawn.length === 0 ? [] : [{ name, points: drawn }];
   });
   if (series.length === 0) return [];
   const plot = {
-    description: "The predicted rise of the tasks' losses by the weight that they are given",
+    description,
     x: { label: uniform ? "weight α →" : "factor of the weights →" },
-    y: { label: "↑ predicted rise of the losses (1 = the base), logarithmic", logarithmic: true },
+    y: { label, logarithmic: true },
     series,
-    references: [{ name: "base", y: 1 }],
+    references: base === undefined || !(base > 0) ? [] : [{ name: "base", y: base }],
   };
   return [
     {
@@ -129,11 +188,13 @@ export function sweepFigure({ sweep, tasks }: Diagnosis): readonly Block[] {
             svg: swatch(name, { stroke: colour(k), symbol: symbol(k) }),
             name,
           })),
-          { svg: swatch("base", { stroke: "currentColor", dashes: "5 4" }), name: "base" },
+          ...plot.references.map(({ name }) => ({
+            svg: swatch(name, { stroke: "currentColor", dashes: "5 4" }),
+            name,
+          })),
         ],
       },
-      caption:
-        "How far curvature predicts the losses of the tasks to be from their own optima, by the weight that all of them are given; below 1 it is better than the base.",
+      caption,
     },
   ];
 }

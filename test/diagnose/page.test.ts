@@ -92,6 +92,25 @@ describe("diagnosisPage", () => {
     }
   });
 
+  it("draws the losses by weight where they were measured, above those that curvature predicts", () => {
+    const measured = "The measured mean loss of the tasks by the weight that they are given";
+    const predicted = "The predicted rise of the tasks' losses by the weight that they are given";
+    const byWeight = (of: Diagnosis) =>
+      figuresOf(diagnosisPage(of)).filter((name) => name === measured || name === predicted);
+    const measured_sweep = [
+      { factor: 0, task_arithmetic: 0.6, gradient_matching: 0.6 },
+      { factor: 1, task_arithmetic: 0.3, gradient_matching: undefined },
+    ];
+    expect(byWeight({ ...sample(true), measured_sweep })).toEqual([
+      measured,
+      measured,
+      predicted,
+      predicted,
+    ]);
+    expect(byWeight(sample(true))).toEqual([predicted, predicted]);
+    expect(page).not.toContain("mean loss in nats, logarithmic");
+  });
+
   it("predicts where nothing was measured, and draws no mismatch of zero", () => {
     const predicted = diagnosisPage(sample(false));
     expect(figuresOf(predicted)).toContain(
