@@ -10,7 +10,7 @@ const variables = (colours: readonly string[]): string =>
 export const PAGE_STYLE = `
 :root { color-scheme: light dark; ${variables(COLOURS)} --text: #1b1b1b; --soft: #555; --ground: #fff; --line: #ddd; --strong-line: #999; --panel: #f4f4f4; --link: #00558a; }
 * { box-sizing: border-box; }
-body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; max-width: 54.5rem; margin: 3rem auto; padding: 0 1.25rem; color: var(--text); background: var(--ground); }
+body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; max-width: 57rem; margin: 3rem auto; padding: 0 1.25rem; color: var(--text); background: var(--ground); }
 p, ul, dl, figcaption, h1 { max-width: 46rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 0.5rem; text-wrap: balance; }
 h2, h3 { line-height: 1.3; margin: 2.25rem 0 0.25rem; }
@@ -57,6 +57,10 @@ tr.break > * { border-top: 2px solid var(--line); }
 td small { color: var(--soft); font-size: 0.82em; }
 td strong { font-weight: 700; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 0.75rem; }
+/* Wide tables may reach over the edge of the text, to that of the window. */
+@media screen and (min-width: 60rem) {
+  .scroll { width: max-content; max-width: calc(50vw + 26rem); }
+}
 @media screen and (max-width: 40rem) {
   body { margin: 1.25rem auto; }
   h1 { font-size: 1.45rem; }

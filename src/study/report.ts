@@ -161,7 +161,7 @@ function mismatchSection(results: StudyResults): readonly Block[] {
     { kind: "heading", text: "Gradient mismatch and error" },
     {
       kind: "text",
-      text: "The mismatch is how far the gradients of the tasks at the merged weights are from those at the experts’ own weights. To first order it is the error of a merge; it is measured on training data, without any test data and without the joint model.",
+      text: "The mismatch is how far the gradients of the tasks at the merged weights are from those at the experts’ own weights. To first order it is the error of a merge; it is measured on training data, without any test data and without the joint model. Where a merge answers everything alike there is hardly any slope, and its mismatch is small although its error is large.",
     },
     ...(methods.length === 0
       ? []
