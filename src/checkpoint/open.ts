@@ -60,6 +60,9 @@ function weightsFile(folder: string): string {
     where: folder,
     got: names.length === 0 ? "an empty folder" : listing(names),
     expected: EXPECTED_WEIGHTS,
+    hint: names.includes("config.json")
+      ? "gradmerge finetune --from-scratch trains a model from a configuration alone"
+      : undefined,
   });
 }
 

@@ -194,7 +194,12 @@ function layerTable({ layers, all }: Diagnosis): DiagnosisTable {
   };
 }
 
-function sweepTable({ sweep, measured_sweep: measured = [], tasks }: Diagnosis): DiagnosisTable {
+function sweepTable({
+  sweep,
+  measured_sweep: measured = [],
+  calibration,
+  tasks,
+}: Diagnosis): DiagnosisTable {
   const { uniform, unit } = weightsOf(tasks);
   const factors = new Set([...sweep, ...measured].map(({ factor }) => factor));
   const leastMatching = leastOf(measured.map((point) => point.gradient_matching));
@@ -208,6 +213,11 @@ function sweepTable({ sweep, measured_sweep: measured = [], tasks }: Diagnosis):
       ? []
       : [
           "Predicted: the mean rise of the tasks' losses from their own optima by curvature alone, as a share of that at the base: 100% is no better than the base.",
+        ]),
+    ...(sweep.length === 0 || calibration === undefined
+      ? []
+      : [
+          `Shares alone are to be read: where both are known, losses rose ${number(calibration.loss_rise)} times as much as predicted.`,
         ]),
   ];
   return {

@@ -77,7 +77,7 @@ describe("a folder", () => {
     write("fisher.safetensors");
     writeFileSync(join(folder, "config.json"), "{}");
     expect(await refusal(folder)).toMatch(
-      /no weights in this folder[^]*config\.json, fisher\.safetensors/,
+      /no weights in this folder[^]*config\.json, fisher\.safetensors[^]*finetune --from-scratch/,
     );
   });
 

@@ -169,6 +169,15 @@ describe("noise and measured weights", () => {
     expect(describeDiagnosis(plain)).not.toContain("30 ±");
   });
 
+  it("tell by how much predictions are too small, where that is known", () => {
+    const calibration = { loss_rise: 430, spread: 1.5, points: 10 };
+    const words = "losses rose 430 times as much as predicted";
+    const plainText = (diagnosis: Diagnosis) => describeDiagnosis(diagnosis).replace(/\s+/g, " ");
+    expect(plainText({ ...noisy, calibration })).toContain(words);
+    expect(diagnosisPage({ ...noisy, calibration })).toContain(words);
+    expect(plainText(noisy)).not.toContain("as much as predicted");
+  });
+
   it("have a row for every weight that was measured or predicted, the best marked", () => {
     const table = diagnosisTables(noisy).find(({ topic }) => topic === "weights");
     const rows = (table?.rows ?? []).map((row) => row.map(cellText));
