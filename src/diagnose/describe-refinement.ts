@@ -16,8 +16,9 @@ export function describeRefinement(refinement: Refinement): string {
   const first = steps[0]?.objective ?? 0;
   const firstHeldOut = steps[0]?.held_out;
   const number = (value: number): string => String(Number(value.toPrecision(4)));
+  const change = (value: number): string => `${value > 0 ? "+" : ""}${number(value)}`;
   const heldOutOf = ({ step, held_out: value = NaN }: Refinement["steps"][number]): string =>
-    number(step === 0 ? value : value - (firstHeldOut ?? NaN));
+    step === 0 ? number(value) : change(value - (firstHeldOut ?? NaN));
   const table = formatTable(
     [
       { title: "step", align: "right" },
@@ -30,7 +31,7 @@ export function describeRefinement(refinement: Refinement): string {
     ],
     steps.map((step) => [
       String(step.step),
-      step.step === 0 ? number(first) : `${number(step.objective - first)}`,
+      step.step === 0 ? number(first) : change(step.objective - first),
       ...(firstHeldOut === undefined ? [] : [heldOutOf(step)]),
       number(step.residual),
       number(step.scaled_residual),
@@ -73,5 +74,5 @@ export function describeRefinement(refinement: Refinement): string {
       : ` (held out: ${number(judged.before)} before, ${number(judged.after)} after)`;
   const taken = chosen === 0 ? "the merge as it was" : `step ${chosen}`;
   const from = steps[0]?.residual ?? NaN;
-  return `${table}\n${losses}\n${out}: residual ${number(from)} before, ${number(last?.residual ?? NaN)} after${others}; ${taken}, for ${REASONS[stopped]}\n`;
+  return `Objectives from step 1 on: the change since the merge.\n\n${table}\n${losses}\n${out}: residual ${number(from)} before, ${number(last?.residual ?? NaN)} after${others}; ${taken}, for ${REASONS[stopped]}\n`;
 }
