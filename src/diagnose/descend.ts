@@ -55,6 +55,9 @@ export interface Descent {
 /** The part of the slope that a step must gain at least (Armijo), and the most tries for one. */
 const SUFFICIENT = 0.25;
 const MOST_TRIES = 12;
+/** A step after which the objective over other data is not smaller is cut to a part of itself, so often at most. */
+const CUT = 4;
+const MOST_CUTS = 2;
 /** After a step that was accepted at once, the next one may be this much longer. */
 const GROWTH = 4;
 
@@ -113,15 +116,23 @@ export async function descend(
       return { theta, chosen: k - 1, steps, stopped: "no progress" };
     }
     const before = { theta, heldOut };
+    let { length, tries } = found;
     theta = found.theta;
-    const distance = found.length * whole;
-    radius = found.tries === 1 ? Math.max(radius, GROWTH * distance) : 2 * distance;
-    now = await objective.gradient(theta);
     heldOut = await options.validate?.(theta);
-    const { length, tries } = found;
+    const isWorse = (): boolean => heldOut !== undefined && !(heldOut < (before.heldOut ?? NaN));
+    // Where the step goes too far for the data that it does not see, a shorter one may not.
+    for (let cut = 0; isWorse() && cut < MOST_CUTS; cut++) {
+      length /= CUT;
+      tries++;
+      theta = moved(before.theta, direction, length);
+      heldOut = await options.validate?.(theta);
+    }
+    const distance = length * whole;
+    radius = tries === 1 ? Math.max(radius, GROWTH * distance) : 2 * distance;
+    now = await objective.gradient(theta);
     report({ step: k, ...stateOf(), distance, length, tries, ...heldOutOf() });
     // From here on the steps learn what is peculiar to the data that they see.
-    if (heldOut !== undefined && !(heldOut < (before.heldOut ?? NaN))) {
+    if (isWorse()) {
       return { theta: before.theta, chosen: k - 1, steps, stopped: "held out" };
     }
   }

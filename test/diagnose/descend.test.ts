@@ -139,7 +139,8 @@ describe("towards the joint optimum", () => {
   it("ends where the objective of other data no longer falls, and returns the best point by that", async () => {
     const { objective } = objectiveOf([SEPARATE], [0, 0], [1, 1]);
     const seen: (readonly number[])[] = [];
-    const judged = [5, 3, 2, 2.5, 1];
+    // The third step, and a quarter and a sixteenth of it, make it no smaller.
+    const judged = [5, 3, 2, 2.5, 2.2, 2, 1];
     const { theta, steps, stopped, chosen } = await descend(objective, [Float64Array.of(3, -3)], {
       ...OPTIONS,
       steps: 8,
@@ -152,8 +153,31 @@ describe("towards the joint optimum", () => {
     });
     expect(stopped).toBe("held out");
     expect(chosen).toBe(2);
-    expect(steps.map(({ held_out: value }) => value)).toEqual([5, 3, 2, 2.5]);
+    expect(steps.map(({ held_out: value }) => value)).toEqual([5, 3, 2, 2]);
     expect(Array.from(theta[0] ?? [])).toEqual(seen[2]);
+  });
+
+  it("takes a quarter of a step that goes too far for other data, if that is better by them", async () => {
+    const { objective } = objectiveOf([SEPARATE], [0, 0], [1, 1]);
+    const seen: (readonly number[])[] = [];
+    const { theta, steps } = await descend(objective, [Float64Array.of(3, -3)], {
+      ...OPTIONS,
+      steps: 1,
+      radius: 0.5,
+      reexpand: "once",
+      validate: async ([part]) => {
+        seen.push(Array.from(part ?? []));
+        return [5, 6, 4][seen.length - 1] ?? NaN;
+      },
+    });
+    const [start = [], whole = []] = seen;
+    const quarter = start.map((from, i) => from + ((whole[i] ?? NaN) - from) / 4);
+    expect(Array.from(theta[0] ?? [])).toEqual(quarter.map((value) => expect.closeTo(value, 12)));
+    expect(steps.map(({ held_out: value, tries }) => [value, tries])).toEqual([
+      [5, 0],
+      [4, 2],
+    ]);
+    expect(steps[1]?.distance).toBeCloseTo(0.125, 12);
   });
 
   it("returns the start where other data like it best", async () => {
