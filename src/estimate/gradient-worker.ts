@@ -3,6 +3,7 @@ import { NumericError } from "../errors.js";
 import { readConfig } from "../model/open.js";
 import { serve } from "../runtime/serve.js";
 import { type FeedData, Session } from "../runtime/session.js";
+import { SessionCache } from "../runtime/session-cache.js";
 import { addDense, addRows } from "./add-squares.js";
 import type { GradientReply, GradientRequest, GradientSetup, Shared } from "./gradient-messages.js";
 import { buildLossGraph, LOSS_OUTPUTS } from "./loss-graph.js";
@@ -12,7 +13,8 @@ import { passTurn, waitForTurn } from "./turn.js";
 serve<GradientSetup, GradientRequest, GradientReply>(async (setup) => {
   const network = networkOf(readConfig(setup.folder));
   const names = network.parameters.map(({ name }) => name);
-  const sessions = new Map<string, { readonly session: Session; readonly places: number }>();
+  // Sizes are places: examples × length.
+  const sessions = new SessionCache();
   // The runtime reads no shared memory: weights are copied once for each point, gradients into the same arrays every time.
   const weights: Record<string, Float32Array> = {};
   const into: Record<string, Float32Array> = {};
@@ -40,34 +42,16 @@ serve<GradientSetup, GradientRequest, GradientReply>(async (setup) => {
     const { shape, sums } = request;
     const withGradient = sums !== undefined;
     const key = `${withGradient},${shape.size},${shape.length},${shape.decoderLength}`;
-    const known = sessions.get(key);
-    // The one that was used last stays longest.
-    sessions.delete(key);
-    if (known !== undefined) {
-      sessions.set(key, known);
-      return known.session;
-    }
-    const places = shape.size * (shape.length + shape.decoderLength);
-    await makeRoom(request.sessionPlaces - places);
-    const { compiled } = buildLossGraph(network, shape, new Set(withGradient ? names : []));
-    for (const { name, tensor } of compiled.outputs) {
-      if (!name.startsWith(LOSS_OUTPUTS.gradient(""))) continue;
-      into[name] ??= new Float32Array(tensor.shape.reduce((a, b) => a * b, 1));
-    }
-    const session = await Session.create(compiled, { threads: 1, device: setup.device });
-    sessions.set(key, { session, places });
+    const size = shape.size * (shape.length + shape.decoderLength);
+    const { session } = await sessions.get(key, { size, most: request.sessionPlaces }, async () => {
+      const { compiled } = buildLossGraph(network, shape, new Set(withGradient ? names : []));
+      for (const { name, tensor } of compiled.outputs) {
+        if (!name.startsWith(LOSS_OUTPUTS.gradient(""))) continue;
+        into[name] ??= new Float32Array(tensor.shape.reduce((a, b) => a * b, 1));
+      }
+      return { session: await Session.create(compiled, { threads: 1, device: setup.device }) };
+    });
     return session;
-  }
-
-  /** Ends the sessions that were not used for longest, until the others hold no more than so many places. */
-  async function makeRoom(most: number): Promise<void> {
-    let held = [...sessions.values()].reduce((sum, { places }) => sum + places, 0);
-    for (const [key, { session, places }] of sessions) {
-      if (held <= most) return;
-      sessions.delete(key);
-      held -= places;
-      await session.release();
-    }
   }
 });
 

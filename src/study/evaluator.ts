@@ -13,6 +13,7 @@ import type { BatchShape } from "../model/graphs.js";
 import { type Model, openModel } from "../model/open.js";
 import { readParameters } from "../model/weights.js";
 import { type Device, type FeedData, Session } from "../runtime/session.js";
+import { SessionCache } from "../runtime/session-cache.js";
 
 /** How good a model is on one test set. */
 export interface Score {
@@ -49,7 +50,7 @@ interface TestSet {
 export class Evaluator {
   readonly #threads: number | undefined;
   readonly #device: Device | undefined;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new SessionCache();
   readonly #tests = new Map<string, TestSet>();
 
   constructor(options: {
@@ -115,25 +116,11 @@ export class Evaluator {
 
   async #session(model: Model, identity: string, shape: BatchShape): Promise<Session> {
     const key = JSON.stringify([identity, shape]);
-    const known = this.#sessions.get(key);
-    if (known !== undefined) {
-      // Of those kept, the one that was used last stays longest.
-      this.#sessions.delete(key);
-      this.#sessions.set(key, known);
-      return known;
-    }
-    const [oldest] = this.#sessions;
-    if (oldest !== undefined && this.#sessions.size >= MOST_SESSIONS) {
-      await oldest[1].release();
-      this.#sessions.delete(oldest[0]);
-    }
-    const { compiled } = buildLossGraph(model.network, shape, new Set());
-    const session = await Session.create(compiled, {
-      threads: this.#threads,
-      device: this.#device,
-      keepMemory: false,
+    const { session } = await this.#sessions.get(key, { most: MOST_SESSIONS }, async () => {
+      const { compiled } = buildLossGraph(model.network, shape, new Set());
+      const options = { threads: this.#threads, device: this.#device, keepMemory: false };
+      return { session: await Session.create(compiled, options) };
     });
-    this.#sessions.set(key, session);
     return session;
   }
 }

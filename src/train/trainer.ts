@@ -4,6 +4,7 @@ import { NumericError } from "../errors.js";
 import { batchFeeds, batchTargets } from "../model/feeds.js";
 import type { BatchShape } from "../model/graphs.js";
 import { type Device, type FeedData, Session } from "../runtime/session.js";
+import { SessionCache } from "../runtime/session-cache.js";
 import { clipFactor, decays } from "./adamw.js";
 import { DropoutMasks } from "./dropout.js";
 import { countParameters } from "../estimate/fisher-plan.js";
@@ -79,7 +80,7 @@ export class Trainer {
   readonly #weights: Readonly<Record<string, Float32Array>>;
   /** Where the runtime writes gradients to: the first batch of a step here, further ones there. */
   readonly #into: Readonly<Record<"gradient" | "part", Readonly<Record<string, Float32Array>>>>;
-  readonly #sessions = new Map<string, Prepared>();
+  readonly #sessions = new SessionCache<Prepared>();
   /** Rows of embedding tables that hold gradients, to be cleared before the next ones come. */
   readonly #touched = new Map<Float32Array, Set<number>>();
 
@@ -190,8 +191,7 @@ export class Trainer {
 
   /** Gives the memory of all sessions back. */
   async release(): Promise<void> {
-    for (const { session } of this.#sessions.values()) await session.release();
-    this.#sessions.clear();
+    await this.#sessions.release();
   }
 
   /** Terms of the loss: an example is one, or as many as it has tokens to be predicted. */
@@ -219,37 +219,26 @@ export class Trainer {
     return session.run({ ...feeds, ...drawn }, this.#into[training.role]);
   }
 
-  /** The session of a shape; of those kept the one that was used last stays longest. */
+  /** The session of a shape. */
   async #session(shape: BatchShape, training: boolean): Promise<Prepared> {
     const key = `${training},${shape.size},${shape.length},${shape.decoderLength}`;
-    const known = this.#sessions.get(key);
-    if (known !== undefined) {
-      this.#sessions.delete(key);
-      this.#sessions.set(key, known);
-      return known;
-    }
-    const [oldest] = this.#sessions.keys();
-    if (oldest !== undefined && this.#sessions.size >= MOST_SESSIONS) {
-      await this.#sessions.get(oldest)?.session.release();
-      this.#sessions.delete(oldest);
-    }
-    const { settings, threads, device } = this.#options;
-    const masks = new DropoutMasks(training ? settings.dropout : "off");
-    const graph: LossGraph = buildLossGraph(
-      this.network,
-      shape,
-      training ? new Set(this.trained) : new Set(),
-      masks.apply,
-    );
-    const places = shape.size * Math.max(1, shape.length);
-    const work = OPERATIONS * countParameters(this.network) * places;
-    const session = await Session.create(graph.compiled, {
-      threads: work < LEAST_WORK ? 1 : threads,
-      device,
+    return this.#sessions.get(key, { most: MOST_SESSIONS }, async () => {
+      const { settings, threads, device } = this.#options;
+      const masks = new DropoutMasks(training ? settings.dropout : "off");
+      const graph: LossGraph = buildLossGraph(
+        this.network,
+        shape,
+        training ? new Set(this.trained) : new Set(),
+        masks.apply,
+      );
+      const places = shape.size * Math.max(1, shape.length);
+      const work = OPERATIONS * countParameters(this.network) * places;
+      const session = await Session.create(graph.compiled, {
+        threads: work < LEAST_WORK ? 1 : threads,
+        device,
+      });
+      return { session, masks };
     });
-    const prepared = { session, masks };
-    this.#sessions.set(key, prepared);
-    return prepared;
   }
 
   /** Adds the gradients of embedded tokens to the rows of their tables. */
