@@ -1,4 +1,4 @@
-import type { ProgressTarget } from "./progress.js";
+import { type ProgressTarget, StatusLine } from "./status-line.js";
 
 const FIRST_MILLISECONDS = 1000;
 
@@ -8,17 +8,18 @@ export function showShare(target: ProgressTarget): {
   clear(): void;
 } {
   const start = performance.now();
+  // Elsewhere than on a terminal it says nothing.
+  const line = new StatusLine(target, { plain: Infinity });
   let shown = "";
   return {
     show(share) {
       const text = `${Math.floor(100 * share)}%`;
-      if (target.isTTY !== true || text === shown) return;
-      if (performance.now() - start < FIRST_MILLISECONDS) return;
-      target.write(`\r${text}\u001b[K`);
+      if (text === shown || performance.now() - start < FIRST_MILLISECONDS) return;
+      line.show(() => text);
       shown = text;
     },
     clear() {
-      if (shown !== "") target.write("\r\u001b[K");
+      line.clear();
       shown = "";
     },
   };

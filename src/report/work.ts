@@ -1,4 +1,4 @@
-import type { ProgressTarget } from "./progress.js";
+import { type ProgressTarget, StatusLine } from "./status-line.js";
 import { formatSeconds } from "./units.js";
 
 /** How far some work on examples is. */
@@ -21,22 +21,10 @@ export function showWork(target: ProgressTarget): {
   readonly show: (step: WorkStep) => void;
   readonly clear: () => void;
 } {
-  let last = performance.now();
-  let drawn = false;
+  const line = new StatusLine(target, { plain: PLAIN_MILLISECONDS, drawn: DRAW_MILLISECONDS });
   return {
-    show(step) {
-      const now = performance.now();
-      const isTerminal = target.isTTY === true;
-      if (now - last < (isTerminal ? DRAW_MILLISECONDS : PLAIN_MILLISECONDS)) return;
-      last = now;
-      const text = describeStep(step);
-      target.write(isTerminal ? `\r${text}\u001b[K` : `${text}\n`);
-      drawn = isTerminal;
-    },
-    clear() {
-      if (drawn) target.write("\r\u001b[K");
-      drawn = false;
-    },
+    show: (step) => line.show(() => describeStep(step)),
+    clear: () => line.clear(),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { ProgressTarget } from "../report/progress.js";
+import { type ProgressTarget, StatusLine } from "../report/status-line.js";
 import { formatSeconds } from "../report/units.js";
 import type { StudyEvent } from "./events.js";
 
@@ -7,30 +7,22 @@ const DRAW_MILLISECONDS = 100;
 
 /** Shows a study's events to a person: one line drawn over on a terminal, plain lines now and then elsewhere. */
 export function showStudy(target: ProgressTarget): (event: StudyEvent) => void {
-  let last = -Infinity;
-  let drawn = false;
-  const clear = (): void => {
-    if (drawn) target.write("\r\u001b[K");
-    drawn = false;
-  };
+  const line = new StatusLine(target, {
+    plain: PLAIN_MILLISECONDS,
+    drawn: DRAW_MILLISECONDS,
+    eager: true,
+  });
   return (event) => {
-    const isTerminal = target.isTTY === true;
     if (event.event === "plan") {
       const there = event.reused > 0 ? `, ${event.reused} done already` : "";
-      target.write(`${event.merges} merges, ${event.stages} stages${there}\n`);
+      line.print(`${event.merges} merges, ${event.stages} stages${there}`);
     } else if (event.event === "failure") {
-      clear();
-      target.write(`${event.label} is left out: ${event.message}\n`);
+      line.print(`${event.label} is left out: ${event.message}`);
     } else if (event.event === "stage" || event.event === "progress") {
-      const now = performance.now();
       // A stage that takes long, such as training, is always worth a line.
       const isLong = event.event === "stage" && event.kind !== "evaluate";
-      if (now - last < (isTerminal ? DRAW_MILLISECONDS : PLAIN_MILLISECONDS) && !isLong) return;
-      last = now;
-      const text = describeEvent(event);
-      target.write(isTerminal ? `\r${text}\u001b[K` : `${text}\n`);
-      drawn = isTerminal;
-    } else clear();
+      line.show(() => describeEvent(event), isLong);
+    } else line.clear();
   };
 }
 

@@ -1,4 +1,4 @@
-import type { ProgressTarget } from "../report/progress.js";
+import { type ProgressTarget, StatusLine } from "../report/status-line.js";
 import { formatSeconds } from "../report/units.js";
 import { grouped } from "../run/card.js";
 import type { FinetuneEvent } from "./events.js";
@@ -9,62 +9,51 @@ const NEW_LOSS = 0.1;
 
 /** Shows the events of a training to a person, who reads them on standard error. */
 export function showTraining(target: ProgressTarget): (event: FinetuneEvent) => void {
-  let lastPlain = performance.now();
+  const line = new StatusLine(target, { plain: PLAIN_MILLISECONDS });
   let started = performance.now();
   let examples = 0;
   let before = 0;
   let loss: number | undefined;
-  let drawn = false;
-  const clear = (): void => {
-    if (drawn) target.write("\r\u001b[K");
-    drawn = false;
-  };
   return (event) => {
     switch (event.event) {
       case "start": {
         const resumed = event.resumed > 0 ? `, ${event.resumed} done already` : "";
-        target.write(
-          `${event.model}: ${grouped(event.trained)} of ${grouped(event.parameters)} parameters, ${grouped(event.examples)} examples, ${event.steps} steps${resumed}\n`,
+        line.print(
+          `${event.model}: ${grouped(event.trained)} of ${grouped(event.parameters)} parameters, ${grouped(event.examples)} examples, ${event.steps} steps${resumed}`,
         );
         started = performance.now();
         before = event.resumed;
         return;
       }
       case "warning":
-        clear();
-        target.write(`warning: ${event.message}\n`);
+        line.print(`warning: ${event.message}`);
         return;
       case "epoch": {
-        clear();
         const { validation } = event;
         const measured =
           validation === undefined
             ? ""
             : `, validation loss ${validation.loss.toFixed(4)}, accuracy ${(100 * validation.accuracy).toFixed(2)}%`;
-        target.write(
-          `epoch ${event.epoch} of ${event.epochs}: loss ${event.loss.toFixed(4)}${measured}\n`,
+        line.print(
+          `epoch ${event.epoch} of ${event.epochs}: loss ${event.loss.toFixed(4)}${measured}`,
         );
         return;
       }
       case "step": {
         examples += event.examples;
-        loss = loss === undefined ? event.loss : loss + NEW_LOSS * (event.loss - loss);
-        const seconds = (performance.now() - started) / 1000;
-        const left = (seconds / (event.step - before)) * (event.steps - event.step);
-        const text = `${String(Math.floor((100 * event.step) / event.steps)).padStart(3)}%  step ${event.step} of ${event.steps}  loss ${loss.toFixed(4)}  ${(examples / seconds).toPrecision(3)} examples/s  ${formatSeconds(left)} left`;
-        if (target.isTTY === true) {
-          target.write(`\r${text}\u001b[K`);
-          drawn = true;
-        } else if (performance.now() - lastPlain >= PLAIN_MILLISECONDS) {
-          target.write(`${text}\n`);
-          lastPlain = performance.now();
-        }
+        const shown = loss === undefined ? event.loss : loss + NEW_LOSS * (event.loss - loss);
+        loss = shown;
+        line.show(() => {
+          const seconds = (performance.now() - started) / 1000;
+          const left = (seconds / (event.step - before)) * (event.steps - event.step);
+          return `${String(Math.floor((100 * event.step) / event.steps)).padStart(3)}%  step ${event.step} of ${event.steps}  loss ${shown.toFixed(4)}  ${(examples / seconds).toPrecision(3)} examples/s  ${formatSeconds(left)} left`;
+        });
         return;
       }
       case "saved":
         return;
       case "done":
-        clear();
+        line.clear();
     }
   };
 }

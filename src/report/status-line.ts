@@ -1,0 +1,55 @@
+/** Where progress is shown: a terminal (one line, drawn over), or a file or pipe (plain lines, now and then). */
+export interface ProgressTarget {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  write(text: string): unknown;
+}
+
+/** In milliseconds. */
+export interface Pace {
+  /** Between two plain lines. */
+  readonly plain: number;
+  /** Between two drawings on a terminal; 0 by default. */
+  readonly drawn?: number;
+  /** Whether the first line comes at once, in place of after that time. */
+  readonly eager?: boolean;
+}
+
+/** The line that says how far some work is: drawn over on a terminal, a plain line now and then elsewhere. */
+export class StatusLine {
+  readonly #target: ProgressTarget;
+  readonly #pause: number;
+  #last: number;
+  #drawn = false;
+
+  constructor(target: ProgressTarget, { plain, drawn = 0, eager = false }: Pace) {
+    this.#target = target;
+    this.#pause = target.isTTY === true ? drawn : plain;
+    this.#last = eager ? -Infinity : performance.now();
+  }
+
+  get isTerminal(): boolean {
+    return this.#target.isTTY === true;
+  }
+
+  /** Shows how far the work is, if it is time; `important` lines are always shown. */
+  show(text: () => string, important = false): void {
+    const now = performance.now();
+    if (now - this.#last < this.#pause && !important) return;
+    this.#last = now;
+    this.#target.write(this.isTerminal ? `\r${text()}\u001b[K` : `${text()}\n`);
+    this.#drawn = this.isTerminal;
+  }
+
+  /** Prints a line that stays. */
+  print(text: string): void {
+    this.clear();
+    this.#target.write(`${text}\n`);
+  }
+
+  /** Takes the line away again. */
+  clear(): void {
+    if (this.#drawn) this.#target.write("\r\u001b[K");
+    this.#drawn = false;
+  }
+}
