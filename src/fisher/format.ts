@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { quote } from "../checkpoint/json.js";
+import { openCheckpoint } from "../checkpoint/open.js";
 import { readElements } from "../checkpoint/read.js";
 import { textRecord } from "../checkpoint/record.js";
 import { byteLength } from "../dtypes/dtype.js";
@@ -240,4 +241,17 @@ export function weightsFingerprint(checkpoint: Checkpoint): string {
     }
   }
   return `sha256-sampled:${hash.digest("hex")}`;
+}
+
+/**
+ * The same of the checkpoint at a path: a file or a folder, of weights or a Fisher.
+ * @throws as `openCheckpoint`
+ */
+export async function fingerprintAt(path: string): Promise<string> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    return weightsFingerprint(checkpoint);
+  } finally {
+    checkpoint.close();
+  }
 }

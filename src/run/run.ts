@@ -1,9 +1,8 @@
 import { setTimeout } from "node:timers/promises";
 import { openFile, type FileDescription } from "../bytes/file.js";
 import type { ByteSource } from "../bytes/source.js";
-import { openCheckpoint } from "../checkpoint/open.js";
 import { GradmergeError, OutputError, PlanError } from "../errors.js";
-import { weightsFingerprint } from "../fisher/format.js";
+import { fingerprintAt } from "../fisher/format.js";
 import { evaluateUniform } from "../formula/uniform.js";
 import type { Method } from "../methods/method.js";
 import type { Plan } from "../plan/plan.js";
@@ -347,17 +346,9 @@ async function describe(
   tell: (event: MergeEvent) => void,
 ): Promise<MergeRecord> {
   const warnings = [...plan.warnings];
-  const fingerprint = async (path: string): Promise<string> => {
-    const checkpoint = await openCheckpoint(path);
-    try {
-      return weightsFingerprint(checkpoint);
-    } finally {
-      checkpoint.close();
-    }
-  };
   const participants: MergeRecord["participants"][number][] = [];
   for (const { role, name, path, fisher } of plan.participants) {
-    const weights = await fingerprint(path);
+    const weights = await fingerprintAt(path);
     if (fisher?.weights !== undefined && fisher.weights !== weights) {
       const message = `the Fisher ${fisher.path} was estimated at other weights than those of ${name}`;
       warnings.push(message);
@@ -369,7 +360,7 @@ async function describe(
       weights,
       ...(fisher === undefined
         ? {}
-        : { fisher: { scale: fisher.scale, fingerprint: await fingerprint(fisher.path) } }),
+        : { fisher: { scale: fisher.scale, fingerprint: await fingerprintAt(fisher.path) } }),
     });
   }
   return {

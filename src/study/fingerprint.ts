@@ -49,16 +49,6 @@ function fileDigests(folder: string, names: readonly string[]): string {
   return JSON.stringify(digests);
 }
 
-/** Of the tensors of a checkpoint or a Fisher file, sampled. */
-export async function fingerprintTensors(path: string): Promise<string> {
-  const checkpoint = await openCheckpoint(path);
-  try {
-    return weightsFingerprint(checkpoint);
-  } finally {
-    checkpoint.close();
-  }
-}
-
 /** Of every byte of a data file, or of every file in a folder; labels beside idx images count too. */
 export async function fingerprintData(path: string): Promise<string> {
   const hash = createHash("sha256");

@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { readExamples } from "../data/read.js";
 import { RecipeError } from "../errors.js";
-import { FISHER_FILE, parseFisherMetadata } from "../fisher/format.js";
+import { fingerprintAt, FISHER_FILE, parseFisherMetadata } from "../fisher/format.js";
 import { parseHubId } from "../hub/id.js";
 import { resolveDataFile } from "../hub/resolve-data.js";
 import { resolveModelFolder } from "../hub/resolve-model.js";
 import { resolvePath } from "../recipe/paths.js";
 import { recipeError } from "../recipe/text.js";
 import type { EvaluationRequest } from "./evaluator.js";
-import { fingerprintData, fingerprintModel, fingerprintTensors } from "./fingerprint.js";
+import { fingerprintData, fingerprintModel } from "./fingerprint.js";
 import { type Curvature, needsOf } from "./merges.js";
 import type { Study } from "./parse.js";
 import type { BaseSettings, TaskSettings } from "./schema.js";
@@ -202,7 +202,7 @@ async function findFisher(
       expected: "train_size, or fisher: { scale: N }",
     });
   }
-  return { path, key: await fingerprintTensors(path), scale };
+  return { path, key: await fingerprintAt(path), scale };
 }
 
 async function scaleIn(path: string): Promise<number | undefined> {

@@ -1,7 +1,7 @@
 import { quote } from "../checkpoint/json.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { FisherError, ModelError, UsageError } from "../errors.js";
-import { weightsFingerprint } from "../fisher/format.js";
+import { fingerprintAt, weightsFingerprint } from "../fisher/format.js";
 import { resolveFisher } from "../fisher/resolve.js";
 import { openModel } from "../model/open.js";
 import { readWeights } from "../model/weights.js";
@@ -55,9 +55,7 @@ export async function resolveAnchor(options: AnchorOptions, start: Start): Promi
       { name: model.name, path: model.folder },
       true,
     );
-    const checkpoint = await openCheckpoint(fisher);
-    const fingerprint = weightsFingerprint(checkpoint);
-    checkpoint.close();
+    const fingerprint = await fingerprintAt(fisher);
     const other = found?.weights !== undefined && found.weights !== weights;
     return {
       ...plain,
