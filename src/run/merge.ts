@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { RecipeError } from "../errors.js";
 import { methodNamed, methods } from "../methods/index.js";
 import type { Method } from "../methods/method.js";
@@ -7,6 +6,7 @@ import { planMerge } from "../plan/planner.js";
 import type { Plan } from "../plan/plan.js";
 import { parseRecipe } from "../recipe/parse.js";
 import type { Recipe } from "../recipe/recipe.js";
+import { readText } from "../recipe/text.js";
 import type { MergeResult } from "./events.js";
 import { runPlan, type RunOptions } from "./run.js";
 
@@ -20,17 +20,7 @@ export interface PlanOptions {
  * @throws RecipeError with line and column, what was expected, and what was probably meant.
  */
 export function loadRecipe(file: string): Recipe {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new RecipeError({
-      what: "the recipe cannot be read",
-      where: file,
-      got: error instanceof Error ? error.message : String(error),
-    });
-  }
-  return parseRecipe(text, { file, methods });
+  return parseRecipe(readText(file, "recipe"), { file, methods });
 }
 
 /** The method that a recipe names. */

@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import type { z } from "zod";
 import { RecipeError } from "../errors.js";
 import { describeItem, type Item, type MappingItem, parseItems } from "../recipe/document.js";
 import { Reading } from "../recipe/fields.js";
 import type { Place, RecipeText } from "../recipe/recipe.js";
 import { didYouMean, listed } from "../recipe/suggest.js";
+import { readText } from "../recipe/text.js";
 import { RESERVED_NAMES, type StudySettings, studySchema } from "./schema.js";
 
 /** A study file, read and checked; nothing in it has been looked up on the disk. */
@@ -20,17 +20,7 @@ const TASK_NAME = /^\w[\w.-]{0,63}$/;
 
 /** @throws RecipeError where the file cannot be read, or as `parseStudy` */
 export function loadStudy(file: string): Study {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new RecipeError({
-      what: "the study cannot be read",
-      where: file,
-      got: error instanceof Error ? error.message : String(error),
-    });
-  }
-  return parseStudy(text, file);
+  return parseStudy(readText(file, "study"), file);
 }
 
 /**
