@@ -228,7 +228,7 @@ class Runner {
       await this.#makeAll(this.#plan.making.filter((stage) => !this.#stages.has(stage)));
       const subjects = [...this.#plan.subjects];
       // While one merge is tested the next one is made.
-      await this.#inLanes(async () => {
+      await inLanes(this.#lanes, async () => {
         const subject = subjects.shift();
         if (subject === undefined) return false;
         await this.#test(subject);
@@ -291,28 +291,12 @@ class Runner {
     return this.#isSmall ? (this.#tools.lanes ?? 1) : 1;
   }
 
-  /** Repeats work in every lane until it says that there is none left. All lanes have ended when this does, well or not. */
-  async #inLanes(work: () => Promise<boolean>): Promise<void> {
-    let failed = false;
-    const lane = async (): Promise<void> => {
-      try {
-        while (!failed && (await work())) continue;
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    };
-    for (const end of await Promise.allSettled(Array.from({ length: this.#lanes }, lane))) {
-      if (end.status === "rejected") throw end.reason;
-    }
-  }
-
   /** Each stage as soon as those are done that it builds on. */
   async #makeAll(stages: readonly MakeStage[]): Promise<void> {
     const waiting = new Set(stages);
     const open = new Set(stages.map(({ key }) => key));
     const underWay = new Map<MakeStage, Promise<void>>();
-    await this.#inLanes(async () => {
+    await inLanes(this.#lanes, async () => {
       for (;;) {
         const ready = [...waiting].find(({ needs }) => !needs.some((key) => open.has(key)));
         if (ready !== undefined) {
@@ -474,19 +458,15 @@ class Runner {
     return out;
   }
 
-  /** As many at a time as there are threads for it. All have ended when this does, well or not. */
+  /** As many at a time as there are threads for it. */
   async #evaluateAll(stages: Subject["tests"], model: string): Promise<void> {
     // Two test sets may be the same data.
     const waiting = [...new Map(stages.map((stage) => [stage.key, stage])).values()];
-    const work = async (): Promise<void> => {
-      for (let stage = waiting.shift(); stage !== undefined; stage = waiting.shift()) {
-        await this.#evaluate(stage, model);
-      }
-    };
-    const workers = Array.from({ length: this.#tools.evaluations }, work);
-    for (const end of await Promise.allSettled(workers)) {
-      if (end.status === "rejected") throw end.reason;
-    }
+    await inLanes(this.#tools.evaluations, async () => {
+      const stage = waiting.shift();
+      if (stage !== undefined) await this.#evaluate(stage, model);
+      return stage !== undefined;
+    });
   }
 
   async #evaluate(stage: Subject["tests"][number], model: string): Promise<void> {
@@ -524,6 +504,25 @@ class Runner {
       measureMismatch({ ...stage.request, merged }, { signal }),
     );
     this.#stages.write(stage, figures);
+  }
+}
+
+/**
+ * Repeats work in so many lanes at a time, each until it says that there is none left; after a failure none begins anew. All lanes have
+ * ended when this does, well or not.
+ */
+async function inLanes(lanes: number, work: () => Promise<boolean>): Promise<void> {
+  let failed = false;
+  const lane = async (): Promise<void> => {
+    try {
+      while (!failed && (await work())) continue;
+    } catch (error) {
+      failed = true;
+      throw error;
+    }
+  };
+  for (const end of await Promise.allSettled(Array.from({ length: lanes }, lane))) {
+    if (end.status === "rejected") throw end.reason;
   }
 }
 
