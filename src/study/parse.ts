@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { RecipeError } from "../errors.js";
+import type { RecipeError } from "../errors.js";
 import { describeItem, type Item, type MappingItem, parseItems } from "../recipe/document.js";
 import { Reading } from "../recipe/fields.js";
 import type { Place, RecipeText } from "../recipe/recipe.js";
