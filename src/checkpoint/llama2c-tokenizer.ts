@@ -2,6 +2,7 @@ import { readBytes } from "../bytes/read.js";
 import type { ByteSource } from "../bytes/source.js";
 import { CheckpointError } from "../errors.js";
 import { quote } from "./json.js";
+import { specialTokens } from "./special-tokens.js";
 
 /** A token of llama2.c: its text, with a space where SentencePiece has “▁”, and what merging two tokens into it is worth. */
 export interface Llama2cToken {
@@ -129,15 +130,7 @@ export function tokenizerJson(tokens: readonly Llama2cToken[], where: string): o
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: SPECIAL.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: specialTokens(SPECIAL),
     normalizer: {
       type: "Sequence",
       normalizers: [

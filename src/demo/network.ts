@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { specialTokens } from "../checkpoint/special-tokens.js";
 import { vocabulary } from "./lexicon.js";
 
 /** The sizes of a small BERT. */
@@ -74,15 +75,7 @@ function tokenizer(tokens: readonly string[]): object {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: SPECIAL.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: specialTokens(SPECIAL),
     normalizer: {
       type: "BertNormalizer",
       clean_text: true,
