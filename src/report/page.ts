@@ -60,16 +60,18 @@ export type Block =
       readonly text: string;
       readonly open?: boolean;
     }
-  | {
-      readonly kind: "table";
-      readonly title: string;
-      readonly note: string;
-      /** The first stands left and the others right, where they do not say. */
-      readonly columns: readonly (string | Column)[];
-      readonly rows: readonly (readonly Cell[])[];
-      /** Rows before which there is a line. */
-      readonly breaks?: readonly number[];
-    };
+  | ({ readonly kind: "table" } & Table);
+
+/** Figures as text, in rows; the first column names the row. */
+export interface Table {
+  readonly title: string;
+  readonly note: string;
+  /** The first stands left and the others right, where they do not say. */
+  readonly columns: readonly (string | Column)[];
+  readonly rows: readonly (readonly Cell[])[];
+  /** Rows before which there is a line. */
+  readonly breaks?: readonly number[];
+}
 
 /** Longer tables may be cut between pages. */
 const SHORT_TABLE = 16;
@@ -156,10 +158,7 @@ function renderBlock(block: Block, level: 2 | 3): string {
   }
 }
 
-function renderTable(
-  { title, note, columns, rows, breaks = [] }: Extract<Block, { kind: "table" }>,
-  level: 2 | 3,
-): string {
+function renderTable({ title, note, columns, rows, breaks = [] }: Table, level: 2 | 3): string {
   const isLeft = columns.map((column, k) =>
     typeof column === "string" ? k === 0 : column.align !== "right",
   );

@@ -1,10 +1,11 @@
+import type { Table } from "../report/page.js";
 import { formatTable, wrap } from "../report/table.js";
 import { formatSeconds } from "../report/units.js";
 import { claims } from "./claims.js";
 import type { StudySummary } from "./events.js";
 import { findings } from "./findings.js";
 import type { StudyResults } from "./results.js";
-import { alphaTable, plainRows, removalTables, type StudyTable, taskTable } from "./tables.js";
+import { alphaTable, plainRows, removalTables, taskTable } from "./tables.js";
 
 const TEXT_WIDTH = 80;
 
@@ -30,7 +31,7 @@ ${count(summary.done)} stages done, ${count(summary.reused)} reused, ${formatSec
 `;
 }
 
-function describeTable(table: StudyTable): string {
+function describeTable(table: Table): string {
   const columns = table.columns.map((column, k) =>
     typeof column === "string"
       ? { title: column, align: k === 0 ? ("left" as const) : ("right" as const) }

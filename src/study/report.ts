@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Block, renderPage } from "../report/page.js";
+import { type Block, renderPage, type Table } from "../report/page.js";
 import { claims } from "./claims.js";
 import { mismatchCorrelation, mismatchPoints } from "./comparisons.js";
 import { accuracyFigure, closeDomain, commonDomain } from "./figures/accuracy.js";
@@ -24,7 +24,6 @@ import {
   robustnessTable,
   ruleTable,
   settingsTable,
-  type StudyTable,
   taskTable,
 } from "./tables.js";
 
@@ -260,6 +259,6 @@ function recordSection(results: StudyResults): readonly Block[] {
   ];
 }
 
-const table = (one: StudyTable): Block => ({ kind: "table", ...one });
+const table = (one: Table): Block => ({ kind: "table", ...one });
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,4 +1,5 @@
 import { type Cell, cellText } from "../report/cell.js";
+import type { Table } from "../report/page.js";
 import type { Column } from "../report/table.js";
 import { closedGap, robustness } from "./comparisons.js";
 import { type Measure, measureOf } from "./measure.js";
@@ -16,17 +17,6 @@ import {
   type Spread,
   valueOf,
 } from "./statistics.js";
-
-/** Figures as text, in rows; the first column names the row. */
-export interface StudyTable {
-  readonly title: string;
-  readonly note: string;
-  /** The first stands left and the others right, where they do not say. */
-  readonly columns: readonly (string | Column)[];
-  readonly rows: readonly (readonly Cell[])[];
-  /** Rows before which there is a line. */
-  readonly breaks?: readonly number[];
-}
 
 const MISSING = "–";
 
@@ -52,7 +42,7 @@ function isBestOf(
 }
 
 /** The table per task: every method at α = 1 and at its best α, with the distance to joint training. */
-export function taskTable(results: StudyResults): StudyTable {
+export function taskTable(results: StudyResults): Table {
   const { tests, seeds } = results;
   const measure = measureOf(results);
   const ends = Object.fromEntries(references(results).map((one) => [one.method, one.mean]));
@@ -135,7 +125,7 @@ function signed(measure: Measure, value: number): string {
 }
 
 /** Every expert on every test set: what each has learnt, and forgotten. */
-export function expertTable(results: StudyResults): StudyTable | undefined {
+export function expertTable(results: StudyResults): Table | undefined {
   const { tests, tasks, seeds } = results;
   const measure = measureOf(results);
   const rows = tasks.flatMap((expert) => {
@@ -155,7 +145,7 @@ export function expertTable(results: StudyResults): StudyTable | undefined {
 }
 
 /** The mean over the tasks, by α and method. */
-export function alphaTable(results: StudyResults): StudyTable {
+export function alphaTable(results: StudyResults): Table {
   const measure = measureOf(results);
   const all = curves(results);
   const alphas = [
@@ -180,7 +170,7 @@ export function alphaTable(results: StudyResults): StudyTable {
   };
 }
 
-export function robustnessTable(results: StudyResults): StudyTable {
+export function robustnessTable(results: StudyResults): Table {
   const measure = measureOf(results);
   return {
     title: "How much a method depends on α",
@@ -198,7 +188,7 @@ export function robustnessTable(results: StudyResults): StudyTable {
 }
 
 /** The mismatch of every merge by α and method, and the residual likewise. */
-export function mismatchTables(results: StudyResults): readonly StudyTable[] {
+export function mismatchTables(results: StudyResults): readonly Table[] {
   const several =
     results.seeds.length > 1 ? `, geometric means over ${results.seeds.length} seeds` : "";
   return [
@@ -222,7 +212,7 @@ function normTable(
   which: "mismatch" | "residual",
   title: string,
   note: string,
-): StudyTable | undefined {
+): Table | undefined {
   const merges = results.merges.flatMap(({ method, alpha, removed, [which]: value }) =>
     removed === null && value !== null && Number.isFinite(value) ? [{ method, alpha, value }] : [],
   );
@@ -273,7 +263,7 @@ function norm(value: number | undefined): string {
   return value < 10_000 ? text : text.replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
-export function removalTables(results: StudyResults): readonly StudyTable[] {
+export function removalTables(results: StudyResults): readonly Table[] {
   const measure = measureOf(results);
   const seeds = results.seeds.length;
   return removals(results).map(({ task, base, curves: found }) => {
@@ -310,7 +300,7 @@ export function removalTables(results: StudyResults): readonly StudyTable[] {
 }
 
 /** What took part: the models, their Fishers and scales. */
-export function modelTable(results: StudyResults): StudyTable {
+export function modelTable(results: StudyResults): Table {
   const isLeft = (title: string): Column => ({ title, align: "left" });
   const isRight = (title: string): Column => ({ title, align: "right" });
   return {
@@ -334,7 +324,7 @@ export function modelTable(results: StudyResults): StudyTable {
 }
 
 /** The rule of every method that took part. */
-export function ruleTable(results: StudyResults): StudyTable {
+export function ruleTable(results: StudyResults): Table {
   const methods = inOrder(results.merges.map(({ method }) => method));
   return {
     title: "Methods",
@@ -348,7 +338,7 @@ export function ruleTable(results: StudyResults): StudyTable {
 }
 
 /** How models were trained, Fishers estimated and everything tested, with what the study leaves unsaid. */
-export function settingsTable({ settings }: StudyResults): StudyTable | undefined {
+export function settingsTable({ settings }: StudyResults): Table | undefined {
   const rows = Object.entries(settings ?? {}).flatMap(([stage, values]) =>
     Object.entries(values).map(([name, value], k) => [k === 0 ? stage : "", name, String(value)]),
   );
@@ -362,5 +352,5 @@ export function settingsTable({ settings }: StudyResults): StudyTable | undefine
 }
 
 /** A table for a terminal. */
-export const plainRows = ({ rows }: StudyTable): readonly (readonly string[])[] =>
+export const plainRows = ({ rows }: Table): readonly (readonly string[])[] =>
   rows.map((row) => row.map(cellText));
