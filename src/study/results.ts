@@ -58,7 +58,7 @@ const model = z.object({
 });
 
 /** What stands in results.json (docs/study.md). */
-export const resultsSchema = z.object({
+const resultsSchema = z.object({
   format: z.literal(RESULTS_FORMAT),
   version: z.literal(RESULTS_VERSION),
   created_with: z.string(),
@@ -83,7 +83,6 @@ export const resultsSchema = z.object({
 export type StudyResults = z.infer<typeof resultsSchema>;
 export type ResultRow = StudyResults["rows"][number];
 export type MergeRecord = StudyResults["merges"][number];
-export type ModelRecord = StudyResults["models"][number];
 
 /** @throws RecipeError where the text is no results of a version that this program knows */
 export function readResults(text: string, where: string): StudyResults {

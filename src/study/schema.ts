@@ -2,7 +2,7 @@ import { z } from "zod";
 import { LABELS } from "../fisher/format.js";
 
 /** The rows that a method gives: `fisher` gives two, with the base's Fisher and without. */
-export const STUDY_METHODS = [
+const STUDY_METHODS = [
   "linear",
   "task_arithmetic",
   "fisher",
@@ -14,11 +14,7 @@ export const STUDY_METHODS = [
 export type StudyMethod = (typeof STUDY_METHODS)[number];
 
 /** The methods that can take a task away by a negative weight. */
-export const REMOVAL_METHODS = [
-  "gradient_matching",
-  "task_arithmetic",
-  "elastic_weight_removal",
-] as const;
+const REMOVAL_METHODS = ["gradient_matching", "task_arithmetic", "elastic_weight_removal"] as const;
 export type RemovalMethod = (typeof REMOVAL_METHODS)[number];
 
 /** Names that stand in results for models and test sets of their own. */
@@ -201,7 +197,6 @@ export const studySchema = z
 export type StudySettings = z.infer<typeof studySchema>;
 export type TaskSettings = z.infer<typeof task>;
 export type BaseSettings = z.infer<typeof base>;
-export type TrainStudySettings = z.infer<typeof train>;
 
 /** The schema as JSON Schema (draft 2020-12), for editors. */
 export function studyJsonSchema(): Record<string, unknown> {

@@ -36,7 +36,7 @@ export function meanTasks({ tests, tasks }: StudyResults): readonly string[] {
 }
 
 /** Rows of merges that put experts together, or of models without α; removals are apart. */
-export const isAddition = ({ removed }: ResultRow): boolean => removed === null;
+const isAddition = ({ removed }: ResultRow): boolean => removed === null;
 
 /**
  * What each seed reaches, on one test set or over the tasks. Seeds that lack a test set of these are left out.
