@@ -58,7 +58,7 @@ const model = z.object({
 });
 
 /** What stands in results.json (docs/study.md). */
-const resultsSchema = z.object({
+export const resultsSchema = z.object({
   format: z.literal(RESULTS_FORMAT),
   version: z.literal(RESULTS_VERSION),
   created_with: z.string(),

@@ -24,7 +24,7 @@ export type Inputs =
   | { readonly [key: string]: Inputs };
 
 /** Kinds of stages, in the order in which a study comes to them. */
-const STAGE_KINDS = [
+export const STAGE_KINDS = [
   "joint-data",
   "train",
   "fisher",
